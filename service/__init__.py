@@ -1,0 +1,1 @@
+"""The image service: its core, its backends and its aiohttp skin. See docs/ARCHITECTURE.md."""

@@ -1,0 +1,176 @@
+"""The API: the table of its operations, and the one place where errors are caught."""
+
+import asyncio
+import logging
+import re
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+from marshmallow import Schema
+
+from . import endpoints, errors, schemas
+from .cors import cors_headers, preflight_headers
+from .endpoints import Call, Services
+from .errors import MethodNotAllowed, NotFound, PixdepotError, Unavailable
+from .http import ApiRequest, ApiResponse, Route
+from .model import ByteStream
+from .problems import problem
+
+logger = logging.getLogger(__name__)
+
+Endpoint = Callable[[Call], Awaitable[ApiResponse]]
+
+_ANSWER_SECONDS = 12  # from the end of a request to its answer, whatever the backends do
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:=@+/-]{1,128}")
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A row of the API's table. `errors` are those beyond what every operation can answer."""
+
+    method: str
+    path: str
+    perform: Endpoint
+    answer: type[Schema]
+    status: int = 200
+    query: type[Schema] = schemas.NoQuery
+    body: type[Schema] | None = None
+    form: type[Schema] | None = None
+    errors: tuple[type[PixdepotError], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Return the operation's stable name: its operationId, and its name in logs and metrics."""
+        return self.perform.__name__
+
+
+OPERATIONS = (
+    Operation(
+        "POST", "/images", endpoints.upload_image, schemas.Published, 201,
+        body=schemas.ImageBody, form=schemas.ImageForm,
+        errors=(
+            errors.InvalidJson, errors.InvalidBase64, errors.InvalidFilename, errors.InvalidTags,
+            errors.TypeMismatch, errors.TooLarge, errors.UnsupportedMediaType, errors.UnsupportedImage,
+            errors.InvalidImage,
+        ),
+    ),
+    Operation(
+        "GET", "/images", endpoints.list_images, schemas.Listing, query=schemas.ListQuery,
+        errors=(errors.InvalidCursor,),
+    ),
+    Operation(
+        "GET", "/images/{image_id}", endpoints.get_image, schemas.View, query=schemas.ViewQuery,
+        errors=(errors.NotFound, errors.ObjectMissing, errors.RangeNotSatisfiable),
+    ),
+    Operation(
+        "PATCH", "/images/{image_id}", endpoints.edit_image, schemas.Published, body=schemas.EditBody,
+        errors=(
+            errors.InvalidJson, errors.InvalidTags, errors.Forbidden, errors.NotFound, errors.TooLarge,
+            errors.UnsupportedMediaType,
+        ),
+    ),
+    Operation(
+        "DELETE", "/images/{image_id}", endpoints.delete_image, schemas.Removed,
+        query=schemas.OwnerQuery, body=schemas.OwnerBody,
+        errors=(
+            errors.InvalidJson, errors.Forbidden, errors.NotFound, errors.TooLarge, errors.UnsupportedMediaType,
+        ),
+    ),
+    Operation(
+        "POST", "/uploads", endpoints.begin_upload, schemas.Begun, 201, body=schemas.UploadBody,
+        errors=(
+            errors.InvalidJson, errors.InvalidFilename, errors.InvalidTags, errors.TypeMismatch,
+            errors.TooLarge, errors.UnsupportedMediaType,
+        ),
+    ),
+    Operation(
+        "GET", "/uploads/{image_id}", endpoints.get_upload, schemas.UploadState, errors=(errors.NotFound,)
+    ),
+    Operation(
+        "DELETE", "/uploads/{image_id}", endpoints.cancel_upload, schemas.Removed,
+        errors=(errors.NotFound, errors.Conflict),
+    ),
+    Operation(
+        "POST", "/uploads/{image_id}/sign", endpoints.sign_upload, schemas.Begun,
+        errors=(errors.NotFound, errors.Conflict),
+    ),
+    Operation(
+        "POST", "/uploads/{image_id}/complete", endpoints.complete_upload, schemas.Published,
+        errors=(
+            errors.NotFound, errors.UploadMissing, errors.UploadExpired, errors.TypeMismatch, errors.TooLarge,
+            errors.UnsupportedImage, errors.InvalidImage,
+        ),
+    ),
+    Operation("GET", "/health", endpoints.get_health, schemas.Alive),
+    Operation("GET", "/health/ready", endpoints.get_readiness, schemas.Readiness),
+    Operation("GET", "/openapi.json", endpoints.get_openapi, schemas.Document),
+)  # fmt: skip
+
+
+class Api:
+    """The operations bound to their services, and the storage's own routes if it has any: what a skin serves."""
+
+    def __init__(self, services: Services, storage_routes: tuple[Route, ...] = ()) -> None:
+        self.services = services
+        bound = (Route(each.method, each.path, each.name, self._endpoint(each)) for each in OPERATIONS)
+        self.routes = (*bound, *storage_routes)
+
+    def _endpoint(self, operation: Operation) -> Callable[[ApiRequest], Awaitable[ApiResponse]]:
+        schema = operation.query()
+
+        async def endpoint(request: ApiRequest) -> ApiResponse:
+            return await operation.perform(Call(self.services, request, schemas.load_query(schema, request.query)))
+
+        return endpoint
+
+    async def dispatch(self, route: Route | None, request: ApiRequest) -> ApiResponse:
+        """Return the answer to a request that a skin has matched to a route, or to none. Never raises."""
+        given = request.headers.get("x-request-id", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        try:
+            response = await _in_time(route, request) if route else self._unrouted(request)
+        except PixdepotError as error:
+            response = problem(error, request_id)
+        except Exception:
+            logger.exception("unforeseen", extra={"request_id": request_id})
+            response = problem(
+                PixdepotError("This is the service's fault; the request_id finds it in the log."), request_id
+            )
+        cross_origin = cors_headers(self.services.settings.cors_origins, request)
+        response = response.with_headers({"X-Request-ID": request_id, **cross_origin})
+        if request.method == "HEAD" and isinstance(response.body, bytes) and response.length is None:
+            return replace(response, body=b"", length=len(response.body))
+        return response
+
+    def _unrouted(self, request: ApiRequest) -> ApiResponse:
+        methods = {each.method for each in self.routes if each.match(request.path) is not None}
+        if not methods:
+            raise NotFound("There is no such path; /openapi.json lists those there are.")
+        allowed = sorted(methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set()))
+        if request.method != "OPTIONS":
+            raise MethodNotAllowed(allowed)
+        allow = {"Allow": ", ".join(allowed)}
+        return ApiResponse(
+            204, {**allow, **preflight_headers(self.services.settings.cors_origins, request, allowed)}
+        )
+
+
+async def _in_time(route: Route, request: ApiRequest) -> ApiResponse:
+    """Return a route's answer. Raises Unavailable when its time is over; what that left behind is swept."""
+    try:
+        async with asyncio.timeout(_ANSWER_SECONDS) as limit:
+            return await route.endpoint(replace(request, body=_untimed(request.body, limit)))
+    except TimeoutError as error:
+        raise Unavailable("A backend is too slow.") from error
+
+
+async def _untimed(body: ByteStream, limit: asyncio.Timeout) -> ByteStream:
+    """Yield a body's chunks. The time that the client takes for them does not count."""
+    clock = asyncio.get_running_loop().time
+    limit.reschedule(None)
+    async for chunk in body:
+        limit.reschedule(clock() + _ANSWER_SECONDS)
+        yield chunk
+        limit.reschedule(None)
+    limit.reschedule(clock() + _ANSWER_SECONDS)

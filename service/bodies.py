@@ -1,0 +1,91 @@
+"""Reading request bodies: JSON documents, and pictures in JSON or in forms, as they stream in."""
+
+from typing import Any
+
+from marshmallow import Schema
+
+from .errors import InvalidRequest, TooLarge, UnsupportedMediaType
+from .forms import Part, form_parts, media_type
+from .http import ApiRequest
+from .jsonbody import Base64Image, JsonBody, loads
+from .schemas import ImageBody, ImageForm, load, split_tags
+
+DOCUMENT_BYTES = 64 * 1024  # of JSON, or of a form, beside the picture itself
+
+
+async def read_json(request: ApiRequest, schema: Schema) -> dict[str, Any]:
+    """Return what the schema makes of a JSON body.
+
+    Raises UnsupportedMediaType, TooLarge, InvalidJson and what `schemas.load` raises.
+    """
+    if _body_type(request) != "application/json":
+        raise UnsupportedMediaType("Send the body as application/json.")
+    return load(schema, loads(await request.read(DOCUMENT_BYTES)))
+
+
+async def read_picture(request: ApiRequest, max_bytes: int) -> tuple[dict[str, Any], Base64Image]:
+    """Return an upload's details, and its picture of up to `max_bytes` bytes, which is held in memory once.
+
+    Raises as `read_json` does, and InvalidBase64.
+    """
+    kind = _body_type(request)
+    if kind == "application/json":
+        request.refuse_over((max_bytes + 2) // 3 * 4 + DOCUMENT_BYTES)
+        loaded = load(ImageBody(), await _read_base64(request, max_bytes))
+        return loaded, loaded.pop("image_data")
+    if kind == "multipart/form-data":
+        request.refuse_over(max_bytes + DOCUMENT_BYTES)
+        loaded = load(ImageForm(), await _read_form(request, max_bytes))
+        return loaded, loaded.pop("file")
+    raise UnsupportedMediaType("Send the body as application/json or multipart/form-data.")
+
+
+def _body_type(request: ApiRequest) -> str:
+    """Return the body's media type; none is taken for JSON, since everything else here is."""
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise UnsupportedMediaType("Send the body without a content-encoding.")
+    kind, parameters = media_type(request.headers.get("content-type") or "application/json")
+    if parameters.get("charset", "utf-8").lower() not in {"utf-8", "utf8", "us-ascii"}:
+        raise UnsupportedMediaType("Send text as UTF-8.")
+    return kind
+
+
+async def _read_base64(request: ApiRequest, max_bytes: int) -> object:
+    reader = JsonBody(limit=max_bytes)
+    async for chunk in request.body:
+        reader.feed(chunk)
+    return reader.close()
+
+
+async def _read_form(request: ApiRequest, max_bytes: int) -> dict[str, Any]:
+    form: dict[str, Any] = {}
+    filename: str | None = None
+    tags: list[str] = []
+    async for part in form_parts(request):
+        if part.name in form:
+            # A name that is none of ours is only in the form to be refused: it is not repeated here.
+            name = part.name if part.name in ImageForm().fields else "_unknown"
+            raise InvalidRequest("See errors for what is wrong with each field.", {name: ["Must be given once."]})
+        if part.name == "file":
+            filename = part.filename
+            form["file"] = await _read_file(part, max_bytes)
+        elif part.name == "tags":
+            tags += split_tags(await part.text())
+        else:
+            form[part.name] = await part.text()
+    return {
+        **({"filename": filename} if filename is not None else {}),
+        **form,
+        **({"tags": tags} if tags else {}),
+    }
+
+
+async def _read_file(part: Part, max_bytes: int) -> Base64Image:
+    data = bytearray()
+    async for chunk in part.chunks:
+        data += chunk
+        if len(data) > max_bytes:
+            raise TooLarge(f"A picture may have {max_bytes:,} bytes.")
+    # What a client sends for a file it knows nothing about declares nothing.
+    declared = None if part.content_type in {None, "", "application/octet-stream"} else part.content_type
+    return Base64Image(data, declared)

@@ -1,0 +1,265 @@
+"""What each operation of the API does with its request: load, one operation of a service, dump."""
+
+import asyncio
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import pybase64
+
+from . import schemas
+from .bodies import read_json, read_picture
+from .errors import InvalidParameter, InvalidRequest, NotFound, NotReady
+from .fields import instant
+from .http import ApiRequest, ApiResponse, content_disposition, representation
+from .images import Depot, ImageService
+from .model import (
+    ByteStream,
+    Details,
+    Expected,
+    Image,
+    ImageQuery,
+    SignedLink,
+    SignedUpload,
+    State,
+    Upload,
+    fold,
+)
+from .search import decode_cursor, encode_cursor
+from .settings import Settings
+from .uploads import UploadService
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything the operations need."""
+
+    images: ImageService
+    uploads: UploadService
+    depot: Depot
+    describe: Callable[[], Mapping[str, Any]]  # the API, as OpenAPI
+
+    @property
+    def settings(self) -> Settings:
+        """Return the service's settings."""
+        return self.depot.settings
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request to one operation, its query already loaded."""
+
+    services: Services
+    request: ApiRequest
+    query: dict[str, Any]
+
+    @property
+    def image_id(self) -> str:
+        """Return the id in the path. Raises NotFound unless it is a UUID."""
+        image_id = self.request.parameters["image_id"]
+        if not _UUID.fullmatch(image_id):
+            raise NotFound("There is nothing with this id.")
+        return image_id.lower()
+
+    def url(self, path: str) -> str:
+        """Return a URL of this service, or of its local storage."""
+        return self.request.base_url + path if path.startswith("/") else path
+
+
+# ---------------------------------------------------------------- images
+
+
+async def upload_image(call: Call) -> ApiResponse:
+    """Upload a picture as base64 in JSON, or as a form, and publish it."""
+    details, picture = await read_picture(call.request, call.services.settings.max_image_bytes)
+    image = await call.services.images.upload(Details(**details), picture.data, picture.declared_type)
+    location = {"Location": call.url(f"/images/{image.image_id}")}
+    return answer(_published("Image uploaded successfully", image), 201, location)
+
+
+async def list_images(call: Call) -> ApiResponse:
+    """List images, newest first, by user, tags, title and dates."""
+    query = call.query
+    limit, cursor = query["limit"], query.get("cursor")
+    wanted = _image_query(query)
+    secret = call.services.depot.records.secret  # only for cursors: most lists come and go without one
+    after = decode_cursor(await secret(), "", wanted, cursor) if cursor is not None else None
+    page = await call.services.images.find(wanted, after, limit)
+    next_cursor = encode_cursor(await secret(), "", wanted, page.next) if page.next else None
+    images = [{**_metadata(image), **await _links(call, image)} for image in page.images]
+    document = {"images": images, "count": len(images), "next_cursor": next_cursor}
+    return answer(document, headers={"Link": _next_page(call, next_cursor)} if next_cursor else {})
+
+
+def _image_query(query: Mapping[str, Any]) -> ImageQuery:
+    since, until = query.get("date_from"), query.get("date_to")
+    if since and until and since >= until:
+        raise InvalidParameter("See errors.", {"date_from": ["Must not be after date_to."]})
+    title = fold(query["title"]) if query.get("title") else None
+    tags, any_tag = query.get("tags", ()), query["tags_match"] == "any"
+    return ImageQuery(query.get("user_id"), tags, any_tag, title, since, until)
+
+
+def _next_page(call: Call, cursor: str) -> str:
+    kept = [(name, value) for name, value in call.request.query if name != "cursor"]
+    return f'<{call.url("/images")}?{urlencode([*kept, ("cursor", cursor)])}>; rel="next"'
+
+
+async def get_image(call: Call) -> ApiResponse:
+    """Look at one image: its metadata and its picture; or download the bytes themselves."""
+    image = await call.services.images.image(call.image_id)
+    if call.query["download"]:
+        return await _download(call, image)
+    document = {"image_id": image.image_id, "metadata": _metadata(image), **await _links(call, image)}
+    if not call.request.carries(image.content.file_size) and not call.query["metadata_only"]:
+        document |= {"image_data": None, "image_data_omitted": "It is too large for an answer: use the url."}
+    elif not call.query["metadata_only"]:
+        data = b"".join([chunk async for chunk in await call.services.images.read(image)])
+        document["image_data"] = pybase64.b64encode_as_string(data)
+    return answer(document)
+
+
+async def _download(call: Call, image: Image) -> ApiResponse:
+    if not call.request.carries(image.content.file_size):
+        link = await call.services.images.link(image)
+        return ApiResponse(302, {"Location": call.url(link.url), "Cache-Control": "no-store"})
+    headers = {
+        "Content-Type": image.content.content_type,
+        "Content-Disposition": content_disposition("attachment", image.details.filename),
+        "Cache-Control": "private, no-cache",
+        "X-Content-Type-Options": "nosniff",
+    }
+
+    async def read(start: int, stop: int) -> ByteStream:
+        return await call.services.images.read(image, start, stop)
+
+    return await representation(call.request, f'"{image.content.sha256}"', image.content.file_size, headers, read)
+
+
+async def edit_image(call: Call) -> ApiResponse:
+    """Change an image's title, description or tags."""
+    changes = await read_json(call.request, schemas.EditBody())
+    image = await call.services.images.edit(call.image_id, changes.pop("user_id"), **changes)
+    return answer(_published("Image updated successfully", image))
+
+
+async def delete_image(call: Call) -> ApiResponse:
+    """Delete an image, for good."""
+    image_id = call.image_id
+    await call.services.images.delete(image_id, await _owner(call))
+    return answer({"message": "Image deleted successfully", "image_id": image_id})
+
+
+async def _owner(call: Call) -> str:
+    """Return who is asking, by the query or the body."""
+    if "user_id" in call.query:
+        return str(call.query["user_id"])
+    if not call.request.has_body:
+        message = "Missing data for required field: give it in the body, or as ?user_id=."
+        raise InvalidRequest("See errors for what is wrong with each field.", {"user_id": [message]})
+    return str((await read_json(call.request, schemas.OwnerBody()))["user_id"])
+
+
+# ---------------------------------------------------------------- uploads
+
+
+async def begin_upload(call: Call) -> ApiResponse:
+    """Ask for a link to send a picture's bytes to, straight into storage."""
+    body = await read_json(call.request, schemas.UploadBody())
+    expected = {name: body.pop(name, None) for name in ("method", "content_type", "file_size", "sha256")}
+    upload, link = await call.services.uploads.begin(Details(**body), Expected(**expected))
+    return answer(_begun(call, upload, link), 201, {"Location": call.url(f"/uploads/{upload.image_id}")})
+
+
+async def get_upload(call: Call) -> ApiResponse:
+    """Tell how far an upload is."""
+    upload = await call.services.uploads.status(call.image_id)
+    ready = upload.state is State.READY
+    document = {
+        "image_id": upload.image_id,
+        "status": "expired" if call.services.uploads.expired(upload) else upload.state.value,
+        "expires_at": instant(upload.expires_at),
+        "failure": {"code": upload.failure.code, "detail": upload.failure.detail} if upload.failure else None,
+        "image_url": call.url(f"/images/{upload.image_id}") if ready else None,
+    }
+    return answer(document)
+
+
+async def sign_upload(call: Call) -> ApiResponse:
+    """Ask for a new link for an upload that is still pending."""
+    upload, link = await call.services.uploads.sign(call.image_id)
+    return answer(_begun(call, upload, link))
+
+
+async def complete_upload(call: Call) -> ApiResponse:
+    """Verify the bytes that were sent, and publish the image."""
+    image = await call.services.uploads.complete(call.image_id)
+    return answer(_published("Image uploaded successfully", image))
+
+
+async def cancel_upload(call: Call) -> ApiResponse:
+    """Give an upload up."""
+    image_id = call.image_id
+    await call.services.uploads.cancel(image_id)
+    return answer({"message": "Upload cancelled successfully", "image_id": image_id})
+
+
+# ---------------------------------------------------------------- the service itself
+
+
+async def get_health(call: Call) -> ApiResponse:  # noqa: ARG001
+    """Tell that the service is alive; asks nothing of its backends."""
+    return answer({"status": "ok"})
+
+
+async def get_readiness(call: Call) -> ApiResponse:
+    """Tell whether the backends do their work."""
+    states = await call.services.depot.states()
+    if set(states.values()) != {"ok"}:
+        raise NotReady(states)
+    return answer({"status": "ok", "dependencies": states})
+
+
+async def get_openapi(call: Call) -> ApiResponse:
+    """Describe the API, as OpenAPI 3.1."""
+    return answer(await asyncio.to_thread(call.services.describe))
+
+
+# ---------------------------------------------------------------- answers
+
+
+def _metadata(image: Image) -> dict[str, Any]:
+    metadata: dict[str, Any] = schemas.Metadata().dump(image)
+    return metadata
+
+
+def _published(message: str, image: Image) -> dict[str, Any]:
+    return {"message": message, "image_id": image.image_id, "metadata": _metadata(image)}
+
+
+async def _links(call: Call, image: Image) -> dict[str, Any]:
+    link: SignedLink = await call.services.images.link(image)
+    return {"url": call.url(link.url), "url_expires_at": instant(link.expires_at)}
+
+
+def _begun(call: Call, upload: Upload, link: SignedUpload) -> dict[str, Any]:
+    target = {
+        "method": link.method,
+        "url": call.url(link.url),
+        "headers": link.headers,
+        "fields": link.fields,
+        "expires_at": instant(link.expires_at),
+    }
+    complete_url = call.url(f"/uploads/{upload.image_id}/complete")
+    return {"image_id": upload.image_id, "status": "pending", "upload": target, "complete_url": complete_url}
+
+
+def answer(document: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> ApiResponse:
+    """Return a JSON answer."""
+    body = json.dumps(document, ensure_ascii=False).encode()
+    return ApiResponse(status, {"Content-Type": "application/json", **(headers or {})}, body)

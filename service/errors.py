@@ -1,0 +1,278 @@
+"""Every failure the service can answer with, drawn as one tree.
+
+    PixdepotError                    500 internal_error (what dispatch makes of anything unforeseen)
+      InvalidJson                    400 invalid_json
+      InvalidRequest                 400 invalid_request          carries an error per field
+        InvalidBase64                400 invalid_base64
+        InvalidFilename              400 invalid_filename
+        InvalidTags                  400 invalid_tags
+        InvalidParameter             400 invalid_parameter
+      InvalidCursor                  400 invalid_cursor
+      TypeMismatch                   400 type_mismatch
+      Unauthorized                   401 unauthorized             says how to sign in (WWW-Authenticate)
+      Forbidden                      403 forbidden
+        UserMismatch                 403 user_mismatch
+      NotFound                       404 not_found
+      MethodNotAllowed               405 method_not_allowed       carries what is allowed (Allow)
+      Conflict                       409 conflict
+        UploadMissing                409 upload_missing
+      UploadExpired                  410 upload_expired
+      ObjectMissing                  410 object_missing
+      PreconditionFailed             412 precondition_failed
+      TooLarge                       413 too_large
+      UnsupportedMediaType           415 unsupported_media_type   the request's body
+      UnsupportedImage               415 unsupported_image        the picture's bytes
+      RangeNotSatisfiable            416 range_not_satisfiable    carries the size (Content-Range)
+      InvalidImage                   422 invalid_image
+      TooManyRequests                429 too_many_requests        says when to try again (Retry-After)
+      Unavailable                    503 unavailable              says when to try again (Retry-After)
+        NotReady                     503 unavailable              carries each dependency's state
+
+A detail is read by people: it names fields, limits and remedies, and never repeats what the client sent.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+
+class PixdepotError(Exception):
+    """A failure with an HTTP status, a stable code and a title; `detail` says what happened this time."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+    title: ClassVar[str] = "The service failed"
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Return the header fields that belong to this failure."""
+        return {}
+
+    @property
+    def members(self) -> Mapping[str, object]:
+        """Return what else the problem document says (RFC 9457 section 3.2)."""
+        return {}
+
+
+class InvalidJson(PixdepotError):
+    """The body is not the one JSON document that RFC 8259 and common sense allow."""
+
+    status, code, title = 400, "invalid_json", "The body is not valid JSON"
+
+
+class InvalidRequest(PixdepotError):
+    """Fields are missing, unknown, of the wrong type, blank or too long."""
+
+    status, code, title = 400, "invalid_request", "The request is not valid"
+
+    def __init__(self, detail: str = "", errors: Mapping[str, Sequence[str]] | None = None) -> None:
+        super().__init__(detail)
+        self.errors = dict(errors or {})
+
+    @property
+    def members(self) -> Mapping[str, object]:
+        """Return the messages, keyed by field."""
+        return {"errors": self.errors} if self.errors else {}
+
+
+class InvalidBase64(InvalidRequest):
+    """The picture is not strict RFC 4648 base64."""
+
+    code, title = "invalid_base64", "The picture is not valid base64"
+
+
+class InvalidFilename(InvalidRequest):
+    """The filename could not be stored and given back safely."""
+
+    code, title = "invalid_filename", "The filename is not valid"
+
+
+class InvalidTags(InvalidRequest):
+    """There are too many tags, or one of them cannot be a tag."""
+
+    code, title = "invalid_tags", "The tags are not valid"
+
+
+class InvalidParameter(InvalidRequest):
+    """A query parameter is unknown, repeated or out of range."""
+
+    code, title = "invalid_parameter", "A query parameter is not valid"
+
+
+class InvalidCursor(PixdepotError):
+    """The cursor is not one of ours, or belongs to another query."""
+
+    status, code, title = 400, "invalid_cursor", "The cursor is not valid for this query"
+
+
+class TypeMismatch(PixdepotError):
+    """The declared type, or the filename's extension, disagrees with the bytes."""
+
+    status, code, title = 400, "type_mismatch", "The picture is not of the declared type"
+
+
+class Unauthorized(PixdepotError):
+    """Nobody has signed in, or not well enough."""
+
+    status, code, title = 401, "unauthorized", "Authentication is required"
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Return the challenge RFC 9110 section 11.6.1 asks for."""
+        return {"WWW-Authenticate": 'Bearer realm="pixdepot"'}
+
+
+class Forbidden(PixdepotError):
+    """The caller is known, and may not do this."""
+
+    status, code, title = 403, "forbidden", "This is not allowed"
+
+
+class UserMismatch(Forbidden):
+    """The user_id in a write is not the caller."""
+
+    code, title = "user_mismatch", "The user_id is not the caller's"
+
+
+class NotFound(PixdepotError):
+    """There is no such thing, or the caller may not know of it."""
+
+    status, code, title = 404, "not_found", "There is nothing here"
+
+
+class MethodNotAllowed(PixdepotError):
+    """The path exists, the method on it does not."""
+
+    status, code, title = 405, "method_not_allowed", "The method is not allowed here"
+
+    def __init__(self, allowed: Sequence[str]) -> None:
+        self.allowed = tuple(allowed)
+        super().__init__("See the Allow header for the methods this path takes.")
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Return Allow, as RFC 9110 section 15.5.6 asks."""
+        return {"Allow": ", ".join(self.allowed)}
+
+
+class Conflict(PixdepotError):
+    """The thing is no longer, or not yet, in a state that allows this."""
+
+    status, code, title = 409, "conflict", "The request conflicts with the present state"
+
+
+class UploadMissing(Conflict):
+    """The upload was completed before any bytes arrived."""
+
+    code, title = "upload_missing", "No bytes have arrived for this upload"
+
+
+class UploadExpired(PixdepotError):
+    """The upload's time is over."""
+
+    status, code, title = 410, "upload_expired", "The upload has expired"
+
+
+class ObjectMissing(PixdepotError):
+    """The stored bytes are not where they should be."""
+
+    status, code, title = 410, "object_missing", "The stored bytes are missing"
+
+
+class PreconditionFailed(PixdepotError):
+    """A condition the client set does not hold."""
+
+    status, code, title = 412, "precondition_failed", "A precondition does not hold"
+
+
+class TooLarge(PixdepotError):
+    """The body or the picture is over the limit."""
+
+    status, code, title = 413, "too_large", "The content is too large"
+
+
+class UnsupportedMediaType(PixdepotError):
+    """The request's body is of a kind this route does not read."""
+
+    status, code, title = 415, "unsupported_media_type", "The body's media type is not supported"
+
+
+class UnsupportedImage(PixdepotError):
+    """The bytes are not JPEG, PNG, GIF, WebP or AVIF."""
+
+    status, code, title = 415, "unsupported_image", "The picture's format is not supported"
+
+
+class RangeNotSatisfiable(PixdepotError):
+    """The range lies outside the picture."""
+
+    status, code, title = 416, "range_not_satisfiable", "The range cannot be satisfied"
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        super().__init__("The Content-Range header tells the size in bytes.")
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Return the size, as RFC 9110 section 15.5.17 asks."""
+        return {"Content-Range": f"bytes */{self.size}"}
+
+
+class InvalidImage(PixdepotError):
+    """The bytes claim to be a picture and do not decode whole, or decode to too much."""
+
+    status, code, title = 422, "invalid_image", "The picture cannot be decoded"
+
+
+class TooManyRequests(PixdepotError):
+    """The caller is asking for more than its share."""
+
+    status, code, title = 429, "too_many_requests", "Too many requests"
+    retry_after = 1  # seconds
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Return when to try again."""
+        return {"Retry-After": str(self.retry_after)}
+
+
+class Unavailable(PixdepotError):
+    """Something the service needs is down, slow or full; nothing was changed that the client must undo."""
+
+    status, code, title = 503, "unavailable", "The service is unavailable"
+    retry_after = 2  # seconds
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Return when to try again."""
+        return {"Retry-After": str(self.retry_after)}
+
+
+class NotReady(Unavailable):
+    """Something the service needs is down, and this was the question."""
+
+    def __init__(self, dependencies: Mapping[str, str]) -> None:
+        self.dependencies = dict(dependencies)
+        super().__init__("See dependencies for what is down.")
+
+    @property
+    def members(self) -> Mapping[str, object]:
+        """Return the state of each dependency."""
+        return {"dependencies": self.dependencies}
+
+
+def _tree(root: type[PixdepotError]) -> list[type[PixdepotError]]:
+    return [root, *(leaf for child in root.__subclasses__() for leaf in _tree(child))]
+
+
+def failure(code: str, detail: str) -> PixdepotError:
+    """Return the error with this code, as it was when a failed upload was recorded.
+
+    Codes whose errors carry more than a detail come back as a plain `PixdepotError` of no use to a client,
+    so only verification failures are recorded.
+    """
+    kinds = {kind.code: kind for kind in _tree(PixdepotError)}
+    return kinds.get(code, PixdepotError)(detail)

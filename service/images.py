@@ -1,0 +1,340 @@
+"""Published images: putting them there, finding them, giving them out, changing and deleting them.
+
+The two ports that every backend implements stand here, beside their consumers.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+import uuid_utils
+
+from . import media, model
+from .errors import Forbidden, NotFound
+from .http import content_disposition
+from .inspection import Inspector
+from .model import (
+    Adopt,
+    ByteStream,
+    Details,
+    Expected,
+    Image,
+    ImageQuery,
+    Mended,
+    Page,
+    Position,
+    Reindexed,
+    SignedLink,
+    SignedUpload,
+    State,
+    StoredObject,
+    Upload,
+)
+from .settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_CHECK_SECONDS = 5
+_TIDY_SECONDS = 2  # for tidying up at the end of a request, when the client waits for its answer
+
+
+class ObjectStore(Protocol):
+    """Bytes under keys. Clients can write below `uploads/` only, and read below `images/` only."""
+
+    async def put(self, key: str, data: bytes | bytearray, content_type: str) -> None:
+        """Store the bytes durably, replacing what was there. Repeatable."""
+
+    async def copy(self, source: str, target: str, content_type: str) -> None:
+        """Store the source's bytes under the target, durably, as one version. Raises ObjectMissing."""
+
+    async def open(self, key: str, start: int = 0, stop: int | None = None) -> ByteStream:
+        """Return the bytes from `start` up to `stop`, in chunks. Raises ObjectMissing before the first."""
+
+    async def delete(self, *keys: str) -> None:
+        """Remove the objects, durably; keys with nothing under them count as removed. Repeatable."""
+
+    def list(self, prefix: str) -> AsyncIterator[StoredObject]:
+        """Yield the objects whose key begins with `prefix`, in no promised order."""
+
+    async def presign_upload(
+        self, key: str, expected: Expected, max_bytes: int, expires_at: datetime
+    ) -> SignedUpload:
+        """Return a link that takes exactly what is expected, under this key, once."""
+
+    async def presign_download(
+        self, key: str, content_type: str, disposition: str, signed_at: datetime, expires_at: datetime
+    ) -> SignedLink:
+        """Return a link to the bytes; equal arguments give an equal link."""
+
+    async def check(self) -> None:
+        """Raise Unavailable unless the store can do its work."""
+
+
+class ImageRepository(Protocol):
+    """What is known of each image, and the transitions of its life (see `model.State`).
+
+    Every transition is atomic, durable when it returns, and names the state it starts from.
+    """
+
+    async def secret(self) -> bytes:
+        """Return 32 random bytes, made on first use and the same ever after for all who share the repository.
+
+        Asked for by every list: only the first call may take time.
+        """
+
+    async def begin(self, upload: Upload) -> None:
+        """Store a new PENDING upload. Its id must be new."""
+
+    async def prepare(self, upload: Upload) -> None:
+        """Store what lists will need of it, as far as it can be stored before it is published. Repeatable."""
+
+    async def upload(self, image_id: str) -> Upload | None:
+        """Return the upload with this id, whatever its state."""
+
+    async def image(self, image_id: str) -> Image | None:
+        """Return the READY image with this id."""
+
+    async def extend(self, image_id: str, expires_at: datetime) -> Upload | None:
+        """Move the end of a PENDING upload; None when it is not PENDING."""
+
+    async def publish(self, image: Image, *, settled: bool) -> Image | None:
+        """Make a PENDING upload READY, and return the image that is READY then: another's, if it came first.
+
+        It stays due at its deadline, unless it is `settled`: nobody has a link to upload it by. None when there is
+        nothing PENDING or READY. Repeatable: the second time it returns the same image.
+        """
+
+    async def fail(self, image_id: str, failure: model.Failure) -> bool:
+        """Make a PENDING upload FAILED. False when it is not PENDING."""
+
+    async def edit(self, image: Image, *, seen: Image) -> bool:
+        """Store new details of a READY image. False when it is no longer as `seen`."""
+
+    async def retire(
+        self, image_id: str, states: Collection[State], deadline: datetime, *, due: datetime | None = None
+    ) -> bool:
+        """Make an image or upload in one of `states` DELETED; False when it is in none.
+
+        It is swept at `deadline`, or at its own if that is later.
+        With `due`, only when its deadline has come by then.
+        """
+
+    async def find(self, query: ImageQuery, after: Position | None, limit: int) -> Page:
+        """Return up to `limit` READY images that match, newest first, from just after a position.
+
+        A short page with a next when it would read more than the repository's budget of rows.
+        """
+
+    async def mend_lists(self, young: datetime, *, dry_run: bool) -> Mended:
+        """Compare lists with images, both ways, and make them agree. Repeatable; it walks everything.
+
+        What was written since `young` is left alone: it may belong to something under way.
+        """
+
+    def reindex(self, adopt: Adopt) -> AsyncIterator[Reindexed]:
+        """Write what lists need of every image, taking over what another service left, and yield the counts so far.
+
+        Repeatable, and when cut off it goes on where it was. It walks everything.
+        """
+
+    async def due(self, now: datetime, limit: int) -> Sequence[Upload]:
+        """Return up to `limit` uploads, in any state, whose deadline has come."""
+
+    async def settle(self, image_id: str) -> None:
+        """Take its deadline from a READY image: nothing of its upload is left. Repeatable."""
+
+    async def forget(self, image_id: str, now: datetime) -> bool:
+        """Remove a DELETED record whose deadline has come. False when there is none."""
+
+    async def check(self) -> None:
+        """Raise Unavailable unless the repository can do its work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Depot:
+    """What all operations share: the ports, the limits, the clock, and how keys and ids are made."""
+
+    objects: ObjectStore
+    records: ImageRepository
+    settings: Settings
+    inspector: Inspector
+    clock: Callable[[], datetime] = model.now
+
+    def new_upload(self, details: Details, expected: Expected) -> Upload:
+        """Return a fresh upload. Its id is a UUID of version 7 (RFC 9562) and sorts by time."""
+        created = self.clock()
+        milliseconds = (created - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+        image_id = str(uuid_utils.uuid7(nanoseconds=milliseconds * 1_000_000))
+        return Upload(image_id, details, expected, created, self.expiry())
+
+    def expiry(self) -> datetime:
+        """Return when a link that is signed now dies: at a full second, since S3 counts no finer."""
+        ends = self.clock() + timedelta(seconds=self.settings.upload_ttl)
+        return ends.replace(microsecond=0) + timedelta(seconds=ends.microsecond > 0)
+
+    def upload_key(self, image_id: str) -> str:
+        """Return the key that the client's link writes to. It is never served."""
+        return f"uploads/{image_id}"
+
+    def sealed_key(self, image_id: str) -> str:
+        """Return a new key that nobody outside can write to, for one attempt at publishing."""
+        return f"images/{image_id}/{secrets.token_hex(8)}/original"
+
+    async def states(self) -> dict[str, str]:
+        """Return "ok" or "unavailable" for each backend, within 5 seconds."""
+        checks = {"database": self.records.check(), "storage": self.objects.check()}
+        timed = (asyncio.wait_for(check, _CHECK_SECONDS) for check in checks.values())
+        outcomes = await asyncio.gather(*timed, return_exceptions=True)
+        return {name: "unavailable" if error else "ok" for name, error in zip(checks, outcomes, strict=True)}
+
+    async def erase(self, image_id: str, *, keep: str | None = None) -> None:
+        """Remove every object of an image or upload, but for the one with the key `keep`. Repeatable."""
+        keys = [each.key async for each in self.objects.list(f"images/{image_id}/")]
+        await self.objects.delete(self.upload_key(image_id), *(key for key in keys if key != keep))
+
+
+class ImageService:
+    """The operations on images. Everything raises Unavailable when a backend does not answer."""
+
+    def __init__(self, depot: Depot) -> None:
+        self._depot = depot
+        self._objects, self._records = depot.objects, depot.records
+
+    async def upload(self, details: Details, data: bytes | bytearray, declared_type: str | None = None) -> Image:
+        """Verify, store and publish a picture whose bytes are here, and return it once it is durable.
+
+        Raises what `Inspector.content_of` raises; nothing is stored then.
+        """
+        declared = (declared_type, media.declared_type(details.filename))
+        content = await self._depot.inspector.content_of(data, *declared)
+        upload = self._depot.new_upload(
+            details, Expected("PUT", content.content_type, content.file_size, content.sha256)
+        )
+        key = self._depot.sealed_key(upload.image_id)
+
+        # At the same time, for the client waits: should this process die in between, reconcile finds the object.
+        # The object goes first, being the longest.
+        writes = (
+            self._objects.put(key, data, content.content_type),
+            self._records.begin(upload),
+            self._records.prepare(upload),
+        )
+        # All run to their end even when one fails, so that no write arrives after its undoing.
+        for outcome in await asyncio.gather(*writes, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                await discard(self._depot, upload)
+                raise outcome
+        image = Image(upload.image_id, details, content, key, upload.created_at, upload.created_at)
+        published = await self._records.publish(image, settled=True)
+        if published is None:
+            raise NotFound("The image was deleted while it was being published.")
+        return published
+
+    async def image(self, image_id: str) -> Image:
+        """Return a published image. Raises NotFound."""
+        image = await self._records.image(image_id)
+        if image is None:
+            raise NotFound("There is no image with this id.")
+        return image
+
+    async def find(self, query: ImageQuery, after: Position | None, limit: int) -> Page:
+        """Return a page of published images, newest first; see `ImageRepository.find` for when it is full."""
+        return await self._records.find(query, after, limit)
+
+    async def read(self, image: Image, start: int = 0, stop: int | None = None) -> ByteStream:
+        """Return the picture's bytes from `start` up to `stop`, in chunks. Raises ObjectMissing."""
+        return await self._objects.open(image.object_key, start, stop)
+
+    async def link(self, image: Image) -> SignedLink:
+        """Return a link to the picture.
+
+        It is the same for a whole window of `url_ttl` seconds, and works for at least another window after
+        that, so that browsers and CDNs can cache by URL.
+        """
+        window = self._depot.settings.url_ttl
+        opened = int(self._depot.clock().timestamp()) // window * window
+        signed_at, expires_at = (datetime.fromtimestamp(opened + n * window, UTC) for n in (0, 2))
+        disposition = content_disposition("inline", image.details.filename)
+        return await self._objects.presign_download(
+            image.object_key, image.content.content_type, disposition, signed_at, expires_at
+        )
+
+    async def edit(
+        self,
+        image_id: str,
+        caller: str,
+        *,
+        title: str | None = None,
+        description: str | None = None,
+        tags: tuple[str, ...] | None = None,
+    ) -> Image:
+        """Change what is said about an image; None leaves a detail as it is. Repeatable.
+
+        Raises NotFound and Forbidden. Two edits at once both take effect, one after the other.
+        """
+        while True:
+            seen = await self.image(image_id)
+            _check_owner(seen.details, caller)
+            # Strictly later than before, so that every state of the details has a time of its own.
+            updated_at = max(self._depot.clock(), seen.updated_at + timedelta(milliseconds=1))
+            details = replace(
+                seen.details,
+                title=seen.details.title if title is None else title,
+                description=seen.details.description if description is None else description,
+                tags=seen.details.tags if tags is None else tags,
+            )
+            edited = replace(seen, details=details, updated_at=updated_at)
+            if await self._records.edit(edited, seen=seen):
+                return edited
+
+    async def delete(self, image_id: str, caller: str) -> None:
+        """Delete an image for good. Acknowledged means gone: what is left of it is swept.
+
+        Raises NotFound (also the second time) and Forbidden.
+        """
+        upload = await self._records.upload(image_id)
+        if upload is None or upload.state is not State.READY:
+            raise NotFound("There is no image with this id.")
+        _check_owner(upload.details, caller)
+        if not await self._records.retire(image_id, {State.READY}, self._depot.clock()):
+            raise NotFound("There is no image with this id.")
+        await erase_or_leave(self._depot, image_id)
+
+
+def _check_owner(details: Details, caller: str) -> None:
+    if details.user_id != caller:
+        raise Forbidden("Only the owner of an image may change or delete it.")
+
+
+async def discard(depot: Depot, upload: Upload) -> None:
+    """Undo an upload that came to nothing, as far as possible now; sweep does the rest."""
+    async with _or_left_for_sweep():
+        await depot.records.retire(upload.image_id, {State.PENDING}, depot.clock())
+        await depot.erase(upload.image_id)
+
+
+async def erase_or_leave(depot: Depot, image_id: str) -> None:
+    """Remove all of an image's objects now, or leave them to sweep."""
+    async with _or_left_for_sweep():
+        await depot.erase(image_id)
+
+
+async def delete_or_leave(depot: Depot, *keys: str) -> None:
+    """Remove these objects now, or leave them to sweep."""
+    async with _or_left_for_sweep():
+        await depot.objects.delete(*keys)
+
+
+@asynccontextmanager
+async def _or_left_for_sweep() -> AsyncIterator[None]:
+    """Give the block a short time, and let it fail: what the client asked for is decided, the deadline stands."""
+    try:
+        async with asyncio.timeout(_TIDY_SECONDS):
+            yield
+    except Exception as error:
+        logger.warning("something is left for sweep: %s", type(error).__name__, exc_info=error)

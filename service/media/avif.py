@@ -1,0 +1,172 @@
+"""What an AVIF's container and its AV1 data tell before anything is decoded.
+
+libavif trusts the size that the container says, and scales what it decodes to it: 2 KB that say 64 x 64 pixels can
+take gigabytes. So no AV1 picture in it may be larger; and its tables are limited, since libavif searches them one
+by one. Sections are of ISO/IEC 14496-12, unless they say AV1.
+"""
+
+from collections.abc import Iterator, Sequence
+from io import BytesIO
+from itertools import islice, repeat
+from struct import iter_unpack, unpack_from
+
+from service.errors import InvalidImage
+
+from .surveys import FRAME_FLOOR
+
+_MAX_PARTS = 100_000  # boxes, AV1 units
+_MAX_TABLES = 256 * 1024  # bytes of tables, weighed; room for 1,000 tiles or 10,000 frames
+_SLACK = 4  # times what the pictures may have together
+
+
+def survey_avif(view: memoryview, max_pixels: int) -> int:
+    """Return the area in pixels of the largest AV1 picture, of all items and samples. Raises InvalidImage."""
+    boxes = list(islice(_boxes(view), _MAX_PARTS))
+    if len(boxes) == _MAX_PARTS or sum(_WEIGHTS.get(kind, 0) * len(body) for kind, body in boxes) > _MAX_TABLES:
+        raise InvalidImage("The AVIF has too many parts.")
+    units = length = total = largest = 0
+    for stream in _av1_streams(boxes, view):
+        area = 0
+        for kind, unit in _av1_units(stream):
+            units += 1
+            if units > _MAX_PARTS:
+                raise InvalidImage("The AVIF has too many parts.")
+            if kind == 1:
+                area = max(area, _sequence_area(unit))
+        length += len(stream)
+        total += max(area, FRAME_FLOOR)
+        largest = max(area, largest)
+        if length > 2 * len(view) or total > max(_SLACK * max_pixels, 16 * FRAME_FLOOR):
+            raise InvalidImage("The AVIF's items or samples are larger than the picture may be.")
+    return largest
+
+
+# Boxes that have tables in them, by the box they are in themselves; and what a byte of each table weighs, since
+# libavif searches the first four one by one (40,000 items, 1.6 MB, take it 3 s).
+_PARENTS = {b"meta": b"", b"iprp": b"meta", b"moov": b"", b"trak": b"moov", b"mdia": b"trak", b"minf": b"mdia"}
+_WEIGHTS = {b"iloc": 4, b"iinf": 4, b"iref": 4, b"ipma": 4, b"stbl": 1}
+
+
+def _boxes(view: memoryview, parent: bytes = b"") -> Iterator[tuple[bytes, memoryview]]:
+    """Yield type and body of each box (section 4.2) up to a tail; for those in _PARENTS, the boxes inside."""
+    at = 0
+    while at + 8 <= len(view):
+        size, kind = unpack_from(">I4s", view, at)
+        body = at + 8
+        if size == 1:
+            (size,) = unpack_from(">Q", view, body)
+            body += 8
+        end = at + size if size else len(view)
+        if not body <= end <= len(view) or (at and kind == b"ftyp"):
+            return
+        if _PARENTS.get(kind) == parent:
+            yield from _boxes(view[body + 4 * (kind == b"meta") : end], kind)
+        else:
+            yield kind, view[body:end]
+        at = end
+
+
+def _av1_streams(boxes: Sequence[tuple[bytes, memoryview]], view: memoryview) -> Iterator[bytes | memoryview]:
+    """Yield every item and sample; those that are not AV1 (EXIF, XMP) too, which does no harm."""
+    origins = [view, *(body for kind, body in boxes if kind == b"idat")]
+    for kind, body in boxes:
+        if kind == b"iloc":
+            yield from _items(BytesIO(body), origins)
+        elif kind == b"stbl":
+            yield from _samples(body, view)
+
+
+def _items(iloc: BytesIO, origins: Sequence[memoryview]) -> Iterator[bytes | memoryview]:
+    """Yield what iloc locates (section 8.11.3); its construction methods count from origins of their own."""
+
+    def take(size: int) -> int:
+        field = iloc.read(size)
+        if len(field) < size:
+            raise ValueError
+        return int.from_bytes(field, "big")
+
+    version, _flags, sizes = take(1), take(3), take(2)
+    offset_size, length_size, base_size, index_size = (sizes >> shift & 15 for shift in (12, 8, 4, 0))
+    wide = 4 if version == 2 else 2
+    for _item in range(take(wide)):
+        _id, method, _reference, base = take(wide), take(2) & 15 if version else 0, take(2), take(base_size)
+        extents = []
+        for _extent in range(take(2)):
+            _index, start = take(index_size if version else 0), base + take(offset_size)
+            extents.append(origins[method][start : start + take(length_size)])
+        if sum(map(len, extents)) > len(origins[method]):
+            raise InvalidImage("An item of the AVIF is larger than the file.")
+        yield extents[0] if len(extents) == 1 else b"".join(extents)
+
+
+def _samples(stbl: memoryview, view: memoryview) -> Iterator[memoryview]:
+    """Yield what a track's tables locate (section 8.7): sizes in stsz, chunks in stco or co64 and stsc."""
+    tables = [(kind, body) for kind, body in _boxes(stbl, b"stbl") if kind in {b"stsz", b"stsc", b"stco", b"co64"}]
+    only = dict(tables)
+    if len(tables) != 3 or len(only) != 3:
+        raise InvalidImage("The AVIF's tables are incomplete or ambiguous.")
+    stsz, stsc = only.pop(b"stsz"), only.pop(b"stsc")
+    (kind, chunks), *_ = only.items()
+
+    size, count = unpack_from(">II", stsz, 4)
+    sizes = repeat((size,)) if size else iter_unpack(">I", stsz[12 : 12 + 4 * count])
+    (count,) = unpack_from(">I", stsc, 4)
+    runs = {first: samples for first, samples, _description in iter_unpack(">III", stsc[8 : 8 + 12 * count])}
+    samples = 0
+    for number, (at,) in enumerate(iter_unpack(">Q" if kind == b"co64" else ">I", chunks[8:]), 1):
+        samples = runs.get(number, samples)
+        for (size,) in islice(sizes, samples):
+            yield view[at : at + size]
+            at += size  # noqa: PLW2901
+
+
+def _av1_units(stream: bytes | memoryview) -> Iterator[tuple[int, bytes | memoryview]]:
+    """Yield type and payload of each open bitstream unit (AV1 section 5.3)."""
+    at = 0
+    while at < len(stream):
+        header = stream[at]
+        at += 1 + (header >> 2 & 1)  # an extension has one byte
+        size = 0 if header & 2 else len(stream) - at
+        for place, byte in enumerate(stream[at : at + 8] if header & 2 else b""):  # leb128, section 4.10.5
+            size |= (byte & 0x7F) << 7 * place
+            at += 1
+            if byte < 0x80:
+                break
+        yield header >> 3 & 15, stream[at : at + size]
+        at += size
+
+
+def _sequence_area(header: bytes | memoryview) -> int:
+    """Return the largest area that a sequence header (AV1 section 5.5.1) gives its pictures."""
+    bits = "".join(f"{byte:08b}" for byte in header[:512])
+    at = 0
+
+    def take(count: int) -> int:
+        nonlocal at
+        at += count
+        return int(bits[at - count : at] or "0", 2)
+
+    take(4)  # seq_profile, still_picture
+    if take(1):  # reduced_still_picture_header
+        take(5)
+    else:
+        delay_length = 0
+        if take(1):  # timing_info_present_flag
+            take(64)
+            if take(1):  # equal_picture_interval, and then a uvlc (section 4.10.3)
+                zeros = bits.find("1", at) - at
+                take(2 * zeros + 1 if 0 <= zeros < 32 else 32)
+            if take(1):  # decoder_model_info_present_flag
+                delay_length = take(5) + 1
+                take(42)
+        display_delay = take(1)
+        for _operating_point in range(take(5) + 1):
+            take(12)
+            if take(5) > 7:
+                take(1)
+            if delay_length and take(1):
+                take(2 * delay_length + 1)
+            if display_delay and take(1):
+                take(4)
+    width_length, height_length = take(4) + 1, take(4) + 1
+    return (take(width_length) + 1) * (take(height_length) + 1)

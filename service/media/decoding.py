@@ -1,0 +1,82 @@
+"""Decoding pictures, by Pillow. Nothing else imports it."""
+
+import struct
+import warnings
+from collections.abc import Callable, Mapping
+from io import BytesIO
+from struct import unpack_from
+from types import MappingProxyType
+
+from PIL import Image
+from PIL.AvifImagePlugin import AvifImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from service.errors import InvalidImage
+
+from . import Picture
+from .avif import survey_avif
+from .surveys import FRAME_FLOOR, check_size, no_survey, survey_gif, survey_jpeg, survey_png
+
+Image.MAX_IMAGE_PIXELS = None  # `inspect` keeps a limit of its own; Pillow only warns at half of what it refuses
+# Pillow warns of every odd EXIF tag in words of its own: one upload could write 65,535 lines into the log.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+
+_SLACK = 4  # times the picture may a decoder allocate: for a tile that is larger than its grid, an alpha plane
+
+
+def decode(data: bytes | bytearray | memoryview, content_type: str, max_pixels: int) -> Picture:
+    """Return what a picture of this type is, having decoded every frame of it; see `service.media.inspect`.
+
+    Raises InvalidImage, and whatever Pillow raises for what it cannot read.
+    """
+    survey, plugin = _FORMATS[content_type]
+    largest = survey(memoryview(data), max_pixels)
+    picture = plugin(BytesIO(data))
+    width, height = picture.size
+    frames = getattr(picture, "n_frames", 1)
+    check_size(width, height, frames, max_pixels)
+    if largest > max(_SLACK * width * height, FRAME_FLOOR):
+        raise InvalidImage("The picture is larger than it says.")
+    picture.draft(None, (1, 1))  # JPEG only: an eighth of width and height, from all of the data
+    for frame in range(frames):
+        picture.seek(frame)
+        picture.load()
+    if _orientation(picture.info.get("exif")) > 4:
+        width, height = height, width
+    return Picture(content_type, width, height, frames)
+
+
+def _orientation(exif: object) -> int:
+    """Return how a viewer turns the picture, 1 to 8 (EXIF 2.32 section 4.6.4, TIFF 6.0 section 2).
+
+    Not Pillow's `getexif`: it believes XMP, which browsers do not. Bad EXIF never makes a picture bad.
+    """
+    tiff = exif.removeprefix(b"Exif\0\0") if isinstance(exif, bytes) else b""
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
+    if order is None:
+        return 1
+    try:
+        (at,) = unpack_from(order + "I", tiff, 4)
+        (entries,) = unpack_from(order + "H", tiff, at)
+        for entry in range(at + 2, at + 2 + 12 * entries, 12):
+            tag, _type, _count, value = unpack_from(order + "HHIH", tiff, entry)
+            if tag == 0x0112:
+                return int(value) if 1 <= value <= 8 else 1
+    except struct.error:
+        pass
+    return 1
+
+
+_FORMATS: Mapping[str, tuple[Callable[[memoryview, int], int], Callable[[BytesIO], ImageFile]]] = MappingProxyType(
+    {  # Pillow's own classes, not Image.open: it imports more plugins as it goes, and makes an MPO of some JPEGs
+        "image/jpeg": (survey_jpeg, JpegImageFile),
+        "image/png": (survey_png, PngImageFile),
+        "image/gif": (survey_gif, GifImageFile),
+        "image/webp": (no_survey, WebPImageFile),
+        "image/avif": (survey_avif, AvifImageFile),
+    }
+)

@@ -1,0 +1,224 @@
+"""The words of the domain, as frozen values. Times are aware UTC, to the millisecond; sizes are bytes."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Literal
+
+# Bytes as they come, in chunks of any size.
+ByteStream = AsyncIterator[bytes]
+
+# How long after its URLs have died an upload's remains are swept: a PUT that began in time may still be
+# under way. Well inside the 15 minutes that the service promises.
+GRACE = timedelta(minutes=10)
+
+
+class State(StrEnum):
+    """Where an image is in its life. Only READY is ever visible as an image."""
+
+    PENDING = "pending"  # bytes are awaited, or being verified
+    READY = "ready"  # verified, sealed, published
+    FAILED = "failed"  # the bytes were refused; the reason is kept until the upload's URLs are dead
+    DELETED = "deleted"  # a tombstone: outlives every upload URL, so that a late PUT is swept
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What the uploader says about an image."""
+
+    user_id: str
+    title: str
+    filename: str
+    description: str = ""
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What the bytes are: found by reading them, never taken from anyone's word.
+
+    `width` and `height` are in pixels as a viewer shows the picture; `sha256` is lower-case hex.
+    """
+
+    content_type: str
+    file_size: int
+    sha256: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A published image. Its bytes never change: `object_key` names them for as long as it lives."""
+
+    image_id: str
+    details: Details
+    content: Content
+    object_key: str
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What the client declared of the bytes to come; the signed upload holds it to that.
+
+    A PUT has a `file_size`; a POST may leave it open, and is held to the service's limit.
+    """
+
+    method: Literal["PUT", "POST"]
+    content_type: str
+    file_size: int | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an upload was refused, as the error's code and detail."""
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An image-to-be, under the id it will have. Its links work until `expires_at`."""
+
+    image_id: str
+    details: Details
+    expected: Expected
+    created_at: datetime
+    expires_at: datetime
+    state: State = State.PENDING
+    failure: Failure | None = None
+
+    @property
+    def deadline(self) -> datetime:
+        """Return when its links have been dead for long enough that what is left can be swept."""
+        return self.expires_at + GRACE
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where an image stands in every list: newest first, ties broken by id.
+
+    `lead` tells which of a query's lists was followed to here: one more than its number, 0 where none was chosen.
+    """
+
+    created_at: datetime
+    image_id: str
+    lead: int = 0
+
+    @property
+    def key(self) -> tuple[datetime, str]:
+        """Return what lists are sorted by; the greater comes first."""
+        return self.created_at, self.image_id
+
+
+@dataclass(frozen=True, slots=True)
+class ImageQuery:
+    """What to list. Filters are joined by "and"; None means any.
+
+    `since` is inclusive and `until` exclusive. `tags` are folded; `title` is a folded part of a title.
+    """
+
+    user_id: str | None = None
+    tags: tuple[str, ...] = ()
+    any_tag: bool = False
+    title: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some images of a list, and where the next page begins (None at the list's end).
+
+    A page that stopped at the read budget is short, or empty, and has a next all the same.
+    """
+
+    images: tuple[Image, ...]
+    next: Position | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """An image as the service before this one left it: nobody knows yet what its bytes are."""
+
+    image_id: str
+    details: Details
+    object_key: str
+    content_type: str
+    created_at: datetime
+    updated_at: datetime
+
+
+# Makes an image of what another service left; None where it cannot be one.
+Adopt = Callable[[Original], Awaitable[Image | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Reindexed:
+    """How far a reindex is: of about `total` records, those looked at, and what became of the images among them."""
+
+    total: int
+    looked_at: int = 0
+    indexed: int = 0
+    adopted: int = 0
+    refused: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """What was wrong with lists: entries that were missing, or untrue of an image; entries of no image."""
+
+    missing: int = 0
+    stale: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """One object in a store's listing; its size is in bytes."""
+
+    key: str
+    size: int
+    modified_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SignedLink:
+    """A URL that needs no other credentials, and when it stops working.
+
+    A URL that begins with "/" is relative to wherever the service itself was reached.
+    """
+
+    url: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SignedUpload:
+    """How to send the bytes of one upload: a PUT with `headers`, or a form POST with `fields` and the file last."""
+
+    method: Literal["PUT", "POST"]
+    url: str
+    expires_at: datetime
+    headers: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+def now() -> datetime:
+    """Return the time, in the precision the service stores and shows."""
+    return milliseconds(datetime.now(UTC))
+
+
+def milliseconds(instant: datetime) -> datetime:
+    """Return the instant in UTC, cut to whole milliseconds."""
+    instant = instant.astimezone(UTC)
+    return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
+
+
+def fold(text: str) -> str:
+    """Return the text as it is compared: tags and titles match in any case."""
+    return text.casefold()

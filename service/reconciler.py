@@ -1,0 +1,109 @@
+"""Comparing storage and database, both ways, for what no deadline leads to.
+
+An upload writes its object and its record at the same time. A process killed in between may leave an object
+without a record, which sweep cannot find: this walks everything, so it is for now and then.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from .errors import ObjectMissing
+from .images import Depot
+from .model import GRACE, Image, ImageQuery, Mended, Position, State, StoredObject
+
+logger = logging.getLogger(__name__)
+
+_BATCH = 100  # objects or images looked at together
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """What was found: objects that belong to nothing, images whose object is gone, what lists had wrong."""
+
+    orphans: int
+    missing: int
+    lists: Mended = field(default_factory=Mended)
+
+
+class Reconciler:
+    """Removes orphans, and tells of losses. Safe beside live traffic, sweepers and other reconcilers."""
+
+    def __init__(self, depot: Depot) -> None:
+        self._depot = depot
+
+    async def reconcile(self, *, dry_run: bool = False) -> Reconciled:
+        """Look at every object and every image, and return the counts; with `dry_run` nothing is removed.
+
+        Repeatable. An image whose object is gone is logged by its id and left as it is, since only its owner
+        can say what shall become of it.
+        """
+        orphans = missing = 0
+        for prefix in ("uploads/", "images/"):
+            async for batch in _batched(self._depot.objects.list(prefix)):
+                owned = await asyncio.gather(*map(self._is_owned, batch))
+                lost = [each.key for each, kept in zip(batch, owned, strict=True) if not kept]
+                orphans += len(lost)
+                if not dry_run:
+                    await self._depot.objects.delete(*lost)
+        async for images in self._images():
+            whole = await asyncio.gather(*map(self._is_whole, images))
+            missing += whole.count(False)
+        lists = await self._depot.records.mend_lists(self._depot.clock() - self._life, dry_run=dry_run)
+        return Reconciled(orphans, missing, lists)
+
+    @property
+    def _life(self) -> timedelta:
+        """Return for how long something may be under way."""
+        return timedelta(seconds=self._depot.settings.upload_ttl) + GRACE
+
+    async def _is_owned(self, found: StoredObject) -> bool:
+        """Return whether an object belongs to something, or is so young that it soon may."""
+        if found.modified_at > self._depot.clock() - self._life or not _is_our_key(found.key):
+            return True
+        upload = await self._depot.records.upload(found.key.split("/")[1])
+        if upload is None:
+            return False
+        if upload.state is not State.READY:
+            return True  # sweep comes to it at its deadline
+        image = await self._depot.records.image(upload.image_id)
+        return image is None or image.object_key == found.key
+
+    async def _is_whole(self, image: Image) -> bool:
+        try:
+            async for _ in await self._depot.objects.open(image.object_key, 0, 1):
+                pass
+        except ObjectMissing:
+            # It may have been deleted since it was listed.
+            if await self._depot.records.image(image.image_id) is None:
+                return True
+            logger.error("the object of image %s is missing", image.image_id)  # noqa: TRY400 - no trace to tell
+            return False
+        return True
+
+    async def _images(self) -> AsyncIterator[tuple[Image, ...]]:
+        after: Position | None = None
+        while True:
+            page = await self._depot.records.find(ImageQuery(), after, _BATCH)
+            yield page.images
+            if page.next is None:
+                return
+            after = page.next
+
+
+def _is_our_key(key: str) -> bool:
+    """Return whether the service makes such keys; what else is in the bucket is somebody else's."""
+    parts = key.split("/")
+    return (parts[0], len(parts)) in {("uploads", 2), ("images", 4)}
+
+
+async def _batched(objects: AsyncIterator[StoredObject]) -> AsyncIterator[list[StoredObject]]:
+    batch: list[StoredObject] = []
+    async for each in objects:
+        batch.append(each)
+        if len(batch) == _BATCH:
+            yield batch
+            batch = []
+    yield batch

@@ -1,0 +1,39 @@
+"""Building the lists of a table that has none, and taking over images that another service left in it."""
+
+import logging
+from collections.abc import AsyncIterator
+
+from .errors import InvalidImage, ObjectMissing, TooLarge, TypeMismatch, UnsupportedImage
+from .images import Depot
+from .model import Image, Original, Reindexed
+
+logger = logging.getLogger(__name__)
+
+
+class Reindexer:
+    """Makes what is in the table visible in lists. Safe beside live traffic, and repeatable."""
+
+    def __init__(self, depot: Depot) -> None:
+        self._depot = depot
+
+    def reindex(self) -> AsyncIterator[Reindexed]:
+        """Go through every record, and yield the counts so far. One that was cut off is gone on with."""
+        return self._depot.records.reindex(self._adopted)
+
+    async def _adopted(self, original: Original) -> Image | None:
+        """Return what an image of the original is here: its bytes verified, under a key that nobody can write to.
+
+        None when its object is gone, or is no picture that the service takes; both are left as they are.
+        """
+        objects, sealed = self._depot.objects, self._depot.sealed_key(original.image_id)
+        data = bytearray()
+        try:
+            await objects.copy(original.object_key, sealed, original.content_type or "application/octet-stream")
+            async for chunk in await objects.open(sealed, 0, self._depot.settings.max_image_bytes + 1):
+                data += chunk
+            content = await self._depot.inspector.content_of(data, None, None)
+        except (ObjectMissing, TooLarge, UnsupportedImage, InvalidImage, TypeMismatch) as error:
+            logger.warning("image %s is not taken over: %s", original.image_id, error.detail)
+            await objects.delete(sealed)
+            return None
+        return Image(original.image_id, original.details, content, sealed, original.created_at, original.updated_at)

@@ -1,0 +1,90 @@
+"""Building the service from its settings, and taking it down again."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from . import model
+from .api import Api
+from .endpoints import Services
+from .http import Route
+from .images import Depot, ImageRepository, ImageService, ObjectStore
+from .inspection import Inspector
+from .reconciler import Reconciler
+from .reindexer import Reindexer
+from .settings import Settings, SettingsError
+from .sweeper import Sweeper
+from .uploads import UploadService
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """The two ports, implemented; and the storage's own routes, where no S3 has them."""
+
+    objects: ObjectStore
+    records: ImageRepository
+    routes: tuple[Route, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """A service that is ready to work."""
+
+    api: Api
+    sweeper: Sweeper
+    reconciler: Reconciler
+    reindexer: Reindexer
+
+
+@asynccontextmanager
+async def open_service(settings: Settings, clock: Callable[[], datetime] = model.now) -> AsyncIterator[Runtime]:
+    """Open everything the settings name, in one place, and close it in the opposite order.
+
+    Raises OSError when the data directory cannot be made. AWS need not answer yet.
+    """
+    async with AsyncExitStack() as stack:
+        open_backend = {"local": local_backend, "aws": aws_backend}[settings.backend]
+        backend = await stack.enter_async_context(open_backend(settings, clock))
+        depot = Depot(backend.objects, backend.records, settings, Inspector(settings), clock)
+        services = Services(ImageService(depot), UploadService(depot), depot, _described)
+        yield Runtime(Api(services, backend.routes), Sweeper(depot), Reconciler(depot), Reindexer(depot))
+
+
+def _described() -> Mapping[str, Any]:
+    from .openapi import document  # only those who ask for it need what makes it
+
+    return document()
+
+
+@asynccontextmanager
+async def local_backend(settings: Settings, clock: Callable[[], datetime]) -> AsyncIterator[Backend]:
+    """Open the backend of one machine in its data directory, made on first use."""
+    from .local.files import LocalObjectStore
+    from .local.links import LinkSigner
+    from .local.sqlite import SqliteRepository
+    from .local.storage import StorageRoutes
+
+    directory = settings.data_dir.absolute()
+    directory.mkdir(parents=True, exist_ok=True)
+    async with SqliteRepository.opened(directory / "pixdepot.db", settings.read_budget) as records:
+        signer = LinkSigner(await records.secret(), clock)
+        objects = LocalObjectStore(directory, signer)
+        yield Backend(objects, records, StorageRoutes(objects, signer, settings.max_image_bytes).routes)
+
+
+@asynccontextmanager
+async def aws_backend(settings: Settings, clock: Callable[[], datetime]) -> AsyncIterator[Backend]:
+    """Open the backend in S3 and DynamoDB. `bootstrap up` makes what it needs there. Raises SettingsError."""
+    from .aws.dynamodb import DynamoRepository
+    from .aws.s3 import S3ObjectStore
+    from .aws.session import opened_clients
+
+    async with opened_clients(settings) as clients:
+        try:
+            objects = S3ObjectStore(clients, settings.bucket, clock)
+        except ValueError as error:
+            raise SettingsError(str(error)) from error
+        records = DynamoRepository(clients, settings.table, settings.index_table, settings.read_budget)
+        yield Backend(objects, records)

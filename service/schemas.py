@@ -1,0 +1,295 @@
+"""Every shape that goes over the wire: what requests may say, and what answers look like."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from marshmallow import EXCLUDE, INCLUDE, Schema, ValidationError, fields, validate
+
+from .errors import InvalidParameter, InvalidRequest
+from .fields import Base64, DateBound, Filename, Flag, Instant, TagFilter, Tags, Text, WholeNumber
+from .media import IMAGE_TYPES
+
+TITLE_LENGTH, DESCRIPTION_LENGTH, USER_LENGTH = 200, 2_000, 128  # characters
+
+
+def load(schema: Schema, data: Any, otherwise: type[InvalidRequest] = InvalidRequest) -> dict[str, Any]:
+    """Return what the schema makes of untrusted data.
+
+    Raises the error whose code the failing fields share, or `otherwise`, with a message per field.
+    """
+    if not isinstance(data, Mapping):
+        raise otherwise("The body must be a JSON object.")
+    try:
+        loaded: dict[str, Any] = schema.load(data)
+    except ValidationError as error:
+        complaints = dict(_flatten(error.messages))
+        kinds = {getattr(message, "kind", otherwise) for messages in complaints.values() for message in messages}
+        kind = kinds.pop() if len(kinds) == 1 else otherwise
+        known = {
+            name: [str(each) for each in messages] for name, messages in complaints.items() if name in schema.fields
+        }
+        if len(known) < len(complaints):
+            known["_unknown"] = [f"There are fields that do not exist; the fields are: {', '.join(schema.fields)}."]
+        raise kind("See errors for what is wrong with each field.", known) from error
+    return loaded
+
+
+def _flatten(messages: Any) -> Iterable[tuple[str, list[str]]]:
+    """Yield (top-level field, its messages), whatever the depth marshmallow found them at."""
+    for name, found in (messages if isinstance(messages, Mapping) else {"_schema": messages}).items():
+        yield (
+            str(name),
+            [m for _, inner in _flatten(found) for m in inner] if isinstance(found, dict) else list(found),
+        )
+
+
+# ---------------------------------------------------------------- requests
+
+
+class DetailsBody(Schema):
+    """What every way of uploading says about the image."""
+
+    user_id = Text(most=USER_LENGTH, required=True, metadata={"description": "Whose image it is."})
+    title = Text(most=TITLE_LENGTH, required=True)
+    description = Text(most=DESCRIPTION_LENGTH, lines=True, load_default="")
+    tags = Tags(load_default=())
+    filename = Filename(required=True, metadata={"description": "The file's name, without a path."})
+
+
+class ImageBody(DetailsBody):
+    """An upload of base64 in JSON."""
+
+    image_data = Base64(
+        required=True,
+        metadata={
+            "type": "string",
+            "contentEncoding": "base64",
+            "description": "RFC 4648 base64, with or without a data:image/...;base64, prefix.",
+        },
+    )
+
+
+class ImageForm(DetailsBody):
+    """An upload by multipart/form-data. The filename is the file part's, unless a field gives another."""
+
+    tags = Tags(load_default=(), metadata={"description": "One with commas between, or the field repeated."})
+    file = Base64(required=True, metadata={"type": "string", "contentMediaType": "application/octet-stream"})
+
+
+class UploadBody(DetailsBody):
+    """The request for a direct upload."""
+
+    content_type = fields.String(required=True, validate=validate.OneOf(IMAGE_TYPES))
+    file_size = fields.Integer(
+        strict=True,
+        validate=validate.Range(min=1),
+        metadata={"description": "Bytes; a PUT is held to exactly this."},
+    )
+    sha256 = fields.String(
+        validate=validate.Regexp(r"[0-9a-f]{64}\Z", error="Takes 64 lower-case hexadecimal digits."),
+        metadata={"pattern": "^[0-9a-f]{64}$", "description": "The storage refuses bytes with another digest."},
+    )
+    method = fields.String(load_default="PUT", validate=validate.OneOf(["PUT", "POST"]))
+
+
+class OwnerBody(Schema):
+    """Who is asking, where the request itself says so."""
+
+    user_id = Text(most=USER_LENGTH, required=True)
+
+
+class EditBody(OwnerBody):
+    """New values; a field that is left out stays as it is."""
+
+    title = Text(most=TITLE_LENGTH, validate=validate.Length(min=1, error="Must not be blank."))
+    description = Text(most=DESCRIPTION_LENGTH, lines=True)
+    tags = Tags()
+
+
+class NoQuery(Schema):
+    """No query parameters at all."""
+
+
+class OwnerQuery(Schema):
+    """The owner, for clients that cannot send a body with DELETE."""
+
+    user_id = Text(most=USER_LENGTH, validate=validate.Length(min=1, error="Must not be blank."))
+
+
+class ViewQuery(Schema):
+    """How to look at one image."""
+
+    metadata_only = Flag(load_default=False, metadata={"description": "Leave image_data out."})
+    download = Flag(load_default=False, metadata={"description": "Answer with the bytes themselves."})
+
+
+class ListQuery(Schema):
+    """What to list."""
+
+    user_id = Text(most=USER_LENGTH, validate=validate.Length(min=1, error="Must not be blank."))
+    tags = TagFilter(metadata={"description": "Tags with commas between; any case."})
+    tags_match = fields.String(load_default="all", validate=validate.OneOf(["all", "any"]))
+    title = Text(most=TITLE_LENGTH, metadata={"description": "A part of the title, any case."})
+    date_from = DateBound(metadata={"type": "string", "description": "ISO date or instant, inclusive."})
+    date_to = DateBound(
+        end=True, metadata={"type": "string", "description": "Inclusive; a bare date is that whole day."}
+    )
+    limit = WholeNumber(load_default=50, validate=validate.Range(min=1, max=100))
+    cursor = fields.String(metadata={"description": "next_cursor of the page before."})
+
+
+def load_query(schema: Schema, pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """Return the query parameters. Raises InvalidParameter, also for repeated and unknown ones."""
+    query: dict[str, str] = {}
+    for name, value in pairs:
+        if name in query and name in schema.fields:
+            raise InvalidParameter("See errors.", {name: ["Must be given once."]})
+        query[name] = value
+    return load(schema, query, InvalidParameter)
+
+
+def split_tags(text: str) -> list[str]:
+    """Return the tags of one comma-separated value."""
+    return [tag for tag in text.split(",") if tag.strip()]
+
+
+# ---------------------------------------------------------------- answers
+
+
+class Metadata(Schema):
+    """Everything there is to know of an image."""
+
+    image_id = fields.UUID()
+    user_id = fields.String(attribute="details.user_id")
+    title = fields.String(attribute="details.title")
+    description = fields.String(attribute="details.description")
+    tags = fields.List(fields.String(), attribute="details.tags")
+    filename = fields.String(attribute="details.filename")
+    content_type = fields.String(attribute="content.content_type", metadata={"enum": list(IMAGE_TYPES)})
+    file_size = fields.Integer(attribute="content.file_size", metadata={"description": "Bytes."})
+    created_at = Instant(metadata={"type": "string", "format": "date-time"})
+    updated_at = Instant(metadata={"type": "string", "format": "date-time"})
+    sha256 = fields.String(attribute="content.sha256")
+    width = fields.Integer(attribute="content.width", metadata={"description": "Pixels, as a viewer shows it."})
+    height = fields.Integer(attribute="content.height", metadata={"description": "Pixels, as a viewer shows it."})
+
+
+class Published(Schema):
+    """An image that was just published or changed."""
+
+    message = fields.String()
+    image_id = fields.UUID()
+    metadata = fields.Nested(Metadata)
+
+
+class View(Schema):
+    """One image."""
+
+    image_id = fields.UUID()
+    metadata = fields.Nested(Metadata)
+    url = fields.String(metadata={"format": "uri", "description": "The picture, for anyone who has this link."})
+    url_expires_at = Instant(metadata={"type": "string", "format": "date-time"})
+    image_data = fields.String(allow_none=True, metadata={"contentEncoding": "base64"})
+    image_data_omitted = fields.String(metadata={"description": "Why image_data is null."})
+
+
+class Item(Metadata):
+    """One image in a list: its metadata, and where its picture is."""
+
+    url = fields.String(metadata={"format": "uri"})
+    url_expires_at = Instant(metadata={"type": "string", "format": "date-time"})
+
+
+class Listing(Schema):
+    """A page of a list."""
+
+    images = fields.List(fields.Nested(Item))
+    count = fields.Integer(metadata={"description": "How many images this page has."})
+    next_cursor = fields.String(allow_none=True, metadata={"description": "Null at the end."})
+
+
+class UploadTarget(Schema):
+    """Where and how to send the bytes: all headers as they are, or all fields before the file."""
+
+    method = fields.String(metadata={"enum": ["PUT", "POST"]})
+    url = fields.String(metadata={"format": "uri"})
+    headers = fields.Dict(keys=fields.String(), values=fields.String())
+    fields_ = fields.Dict(keys=fields.String(), values=fields.String(), attribute="fields", data_key="fields")
+    expires_at = Instant(metadata={"type": "string", "format": "date-time"})
+
+
+class Begun(Schema):
+    """A direct upload that waits for its bytes."""
+
+    image_id = fields.UUID()
+    status = fields.String(metadata={"enum": ["pending"]})
+    upload = fields.Nested(UploadTarget)
+    complete_url = fields.String(metadata={"format": "uri", "description": "POST here when the bytes are sent."})
+
+
+class Reason(Schema):
+    """Why an upload failed."""
+
+    code = fields.String()
+    detail = fields.String()
+
+
+class UploadState(Schema):
+    """How far an upload is."""
+
+    image_id = fields.UUID()
+    status = fields.String(metadata={"enum": ["pending", "ready", "failed", "expired"]})
+    expires_at = Instant(metadata={"type": "string", "format": "date-time"})
+    failure = fields.Nested(Reason, allow_none=True)
+    image_url = fields.String(allow_none=True, metadata={"format": "uri", "description": "The image, once ready."})
+
+
+class Removed(Schema):
+    """Something that is gone."""
+
+    message = fields.String()
+    image_id = fields.UUID()
+
+
+class Alive(Schema):
+    """The service answers."""
+
+    status = fields.String(metadata={"enum": ["ok"]})
+
+
+class Readiness(Schema):
+    """Whether the service can do its work, and what each thing it needs says."""
+
+    status = fields.String(metadata={"enum": ["ok", "unavailable"]})
+    dependencies = fields.Dict(keys=fields.String(), values=fields.String(metadata={"enum": ["ok", "unavailable"]}))
+
+
+class Document(Schema):
+    """An OpenAPI 3.1 document."""
+
+    class Meta:
+        """It has whatever members OpenAPI gives it."""
+
+        unknown = INCLUDE
+
+
+class Problem(Schema):
+    """An error (RFC 9457). `code` is stable; `title` and `detail` are for people."""
+
+    class Meta:
+        """Problems may grow members that old clients ignore."""
+
+        unknown = EXCLUDE
+
+    type = fields.String()
+    title = fields.String()
+    status = fields.Integer()
+    detail = fields.String()
+    code = fields.String()
+    request_id = fields.String()
+    errors = fields.Dict(
+        keys=fields.String(),
+        values=fields.List(fields.String()),
+        metadata={"description": "What is wrong with each field."},
+    )
+    dependencies = fields.Dict(keys=fields.String(), values=fields.String())

@@ -1,0 +1,150 @@
+"""Direct uploads: the client sends the bytes straight to storage, the service signs, verifies and publishes."""
+
+from . import media
+from .errors import (
+    Conflict,
+    InvalidImage,
+    InvalidRequest,
+    NotFound,
+    ObjectMissing,
+    PixdepotError,
+    TooLarge,
+    TypeMismatch,
+    UnsupportedImage,
+    UploadExpired,
+    UploadMissing,
+    failure,
+)
+from .images import Depot, delete_or_leave, erase_or_leave
+from .model import Content, Details, Expected, Failure, Image, SignedUpload, State, Upload
+
+_REFUSED = (TooLarge, UnsupportedImage, InvalidImage, TypeMismatch)
+
+
+class UploadService:
+    """The operations on uploads. Everything raises Unavailable when a backend does not answer."""
+
+    def __init__(self, depot: Depot) -> None:
+        self._depot = depot
+        self._objects, self._records = depot.objects, depot.records
+
+    async def begin(self, details: Details, expected: Expected) -> tuple[Upload, SignedUpload]:
+        """Store a pending upload, and return it with the link that takes its bytes.
+
+        Raises InvalidRequest (a PUT without its size), TooLarge, TypeMismatch (the filename's extension).
+        """
+        limit = self._depot.settings.max_image_bytes
+        if expected.method == "PUT" and expected.file_size is None:
+            message = 'A PUT is signed with its length: give file_size, or ask for method "POST".'
+            raise InvalidRequest("See errors for what is wrong with each field.", {"file_size": [message]})
+        if (expected.file_size or 0) > limit:
+            raise TooLarge(f"A picture may have {limit:,} bytes.")
+        media.check_declared(expected.content_type, media.declared_type(details.filename))
+        upload = self._depot.new_upload(details, expected)
+        await self._records.begin(upload)
+        return upload, await self._sign(upload)
+
+    async def status(self, image_id: str) -> Upload:
+        """Return an upload as it is now. Raises NotFound, also for one that was cancelled or deleted."""
+        upload = await self._records.upload(image_id)
+        if upload is None or upload.state is State.DELETED:
+            raise NotFound("There is no upload with this id.")
+        return upload
+
+    def expired(self, upload: Upload) -> bool:
+        """Return whether the upload waited for its bytes in vain until now."""
+        return upload.state is State.PENDING and upload.expires_at <= self._depot.clock()
+
+    async def sign(self, image_id: str) -> tuple[Upload, SignedUpload]:
+        """Return a new link for a pending upload, which then has its whole time again.
+
+        Raises NotFound, and Conflict once the upload is published or failed.
+        """
+        await self.status(image_id)
+        upload = await self._records.extend(image_id, self._depot.expiry())
+        if upload is None:
+            raise Conflict("The upload is no longer pending.")
+        return upload, await self._sign(upload)
+
+    async def _sign(self, upload: Upload) -> SignedUpload:
+        limit = self._depot.settings.max_image_bytes
+        key = self._depot.upload_key(upload.image_id)
+        return await self._objects.presign_upload(key, upload.expected, limit, upload.expires_at)
+
+    async def complete(self, image_id: str) -> Image:
+        """Verify the bytes that arrived, seal and publish them. Repeatable: the same image, or the same failure.
+
+        Raises NotFound, UploadMissing (nothing arrived yet), UploadExpired, and what is wrong with the bytes
+        (TooLarge, UnsupportedImage, InvalidImage, TypeMismatch); those bytes are removed.
+        """
+        upload = await self.status(image_id)
+        if upload.state is not State.PENDING:
+            return await self._outcome(upload)
+        if self.expired(upload):
+            raise UploadExpired("Ask for a new link with POST to /uploads/{id}/sign, or begin again.")
+        # Sealed first, verified after: the bytes that were looked at are the bytes that are served, whatever
+        # else is sent through the link meanwhile.
+        sealed = self._depot.sealed_key(image_id)
+        try:
+            await self._objects.copy(self._depot.upload_key(image_id), sealed, upload.expected.content_type)
+            content = await self._verify(upload, sealed)
+        except ObjectMissing:
+            return await self._another(
+                image_id, UploadMissing("Send the bytes to the upload's url, then complete.")
+            )
+        except _REFUSED as refusal:
+            return await self._refuse(upload, sealed, refusal)
+        await self._records.prepare(upload)
+        image = Image(image_id, upload.details, content, sealed, upload.created_at, upload.created_at)
+        return await self._publish(image)
+
+    async def cancel(self, image_id: str) -> None:
+        """Give an upload up. Bytes that arrive later are swept. Raises NotFound, and Conflict once published."""
+        await self.status(image_id)
+        if not await self._records.retire(image_id, {State.PENDING, State.FAILED}, self._depot.clock()):
+            raise Conflict("The upload is published: delete the image instead.")
+        await erase_or_leave(self._depot, image_id)
+
+    async def _verify(self, upload: Upload, sealed: str) -> Content:
+        limit = self._depot.settings.max_image_bytes
+        data = bytearray()
+        async for chunk in await self._objects.open(sealed, 0, limit + 1):
+            data += chunk
+        expected = upload.expected
+        declared = (expected.content_type, media.declared_type(upload.details.filename))
+        return await self._depot.inspector.content_of(
+            data, *declared, sha256=expected.sha256, size=expected.file_size
+        )
+
+    async def _publish(self, image: Image) -> Image:
+        published = await self._records.publish(image, settled=False)
+        spent = [self._depot.upload_key(image.image_id)]
+        if published is None or published.object_key != image.object_key:
+            spent.append(image.object_key)  # two completes at once: the second takes its own copy away again
+        await delete_or_leave(self._depot, *spent)
+        if published is None:
+            raise NotFound("The upload was cancelled.")
+        return published
+
+    async def _refuse(self, upload: Upload, sealed: str, refusal: PixdepotError) -> Image:
+        reason = Failure(refusal.code, refusal.detail)
+        if await self._records.fail(upload.image_id, reason):
+            await erase_or_leave(self._depot, upload.image_id)
+            raise refusal
+        await delete_or_leave(self._depot, sealed)
+        return await self._another(upload.image_id, refusal)
+
+    async def _another(self, image_id: str, otherwise: PixdepotError) -> Image:
+        """Return what another complete made of this upload in the meantime, or raise `otherwise`."""
+        upload = await self.status(image_id)
+        if upload.state is State.PENDING:
+            raise otherwise
+        return await self._outcome(upload)
+
+    async def _outcome(self, upload: Upload) -> Image:
+        if upload.failure:
+            raise failure(upload.failure.code, upload.failure.detail)
+        image = await self._records.image(upload.image_id)
+        if image is None:
+            raise NotFound("There is no upload with this id.")
+        return image
