@@ -1,0 +1,140 @@
+"""Signed links to local objects: they hold a client to exactly what S3's presigned URLs would.
+
+A link is relative to the service ("/storage/..."). Its query, or a form's policy, says what it allows and until
+when, and an HMAC-SHA-256 over that and the key proves who said so. The headers to send with a PUT are S3's, so
+that a client needs not know which storage it speaks to.
+"""
+
+import hashlib
+import hmac
+import json
+from base64 import b64encode, urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from urllib.parse import quote, urlencode
+
+from service.errors import Forbidden
+from service.model import Expected, SignedLink, SignedUpload
+
+PREFIX = "/storage"
+_CHECKSUM = "x-amz-checksum-sha256"
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """What a download link allows."""
+
+    content_type: str
+    disposition: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What an upload link allows: this key, this type, a length in bytes from `least` to `most`, this digest."""
+
+    key: str
+    content_type: str
+    least: int
+    most: int
+    sha256: str | None
+
+
+class LinkSigner:
+    """Makes links and checks them. Everything `check_...` raises is Forbidden, and tells no more than it must."""
+
+    def __init__(self, secret: bytes, clock: Callable[[], datetime]) -> None:
+        self._secret = hmac.digest(secret, b"storage links", hashlib.sha256)
+        self._clock = clock
+
+    def download(self, key: str, content_type: str, disposition: str, expires_at: datetime) -> SignedLink:
+        """Return a link to read an object. Equal arguments give an equal link."""
+        query = {"expires": _stamp(expires_at), "type": content_type, "disposition": disposition}
+        return SignedLink(self._url("GET", key, query), expires_at)
+
+    def upload(self, key: str, expected: Expected, max_bytes: int, expires_at: datetime) -> SignedUpload:
+        """Return a link to write one object, once, as expected."""
+        checksum = {_CHECKSUM: _base64_of(expected.sha256)} if expected.sha256 else {}
+        headers = {"Content-Type": expected.content_type, **checksum}
+        if expected.method == "PUT":
+            query = {"expires": _stamp(expires_at), "type": expected.content_type}
+            query |= {"length": str(expected.file_size), "sha256": expected.sha256 or ""}
+            url = self._url("PUT", key, query)
+            return SignedUpload("PUT", url, expires_at, headers={**headers, "If-None-Match": "*"})
+        size = expected.file_size
+        grant = Grant(key, expected.content_type, size or 1, size or max_bytes, expected.sha256)
+        policy = _encode_policy(grant, expires_at)
+        fields = {"key": key, **headers, "policy": policy, "signature": self._signature("POST", policy)}
+        return SignedUpload("POST", PREFIX, expires_at, fields=fields)
+
+    def check_download(self, key: str, query: Mapping[str, str]) -> Download:
+        """Return what this link allows, if it is ours, unaltered and in time."""
+        self._check("GET", key, query)
+        return Download(query["type"], query["disposition"], _instant(query["expires"]))
+
+    def check_put(self, key: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Grant:
+        """Return what this link allows, if it is ours, unaltered, in time, and sent with what it signs."""
+        self._check("PUT", key, query)
+        sha256 = query["sha256"] or None
+        signed = {"content-type": query["type"], "content-length": query["length"], "if-none-match": "*"}
+        if sha256:
+            signed[_CHECKSUM] = _base64_of(sha256)
+        if any(headers.get(name) != value for name, value in signed.items()):
+            raise Forbidden(f"The request must carry what was signed: {', '.join(signed)}.")
+        return Grant(key, query["type"], int(query["length"]), int(query["length"]), sha256)
+
+    def check_post(self, fields: Mapping[str, str]) -> Grant:
+        """Return what this form's policy allows, if it is ours, unaltered, in time, and its fields agree."""
+        policy = fields.get("policy", "")
+        if not hmac.compare_digest(fields.get("signature", "").encode(), self._signature("POST", policy).encode()):
+            raise Forbidden("The form's signature does not match its policy.")
+        grant, expires_at = _decode_policy(policy)
+        self._check_time(expires_at)
+        signed = {"key": grant.key, "Content-Type": grant.content_type}
+        if grant.sha256:
+            signed[_CHECKSUM] = _base64_of(grant.sha256)
+        if any(fields.get(name) != value for name, value in signed.items()):
+            raise Forbidden(f"The form must have the fields that were signed: {', '.join(signed)}.")
+        return grant
+
+    def _url(self, method: str, key: str, query: Mapping[str, str]) -> str:
+        signed = urlencode({**query, "signature": self._signature(method, key, query)}, quote_via=quote, safe="")
+        return f"{PREFIX}/{quote(key)}?{signed}"
+
+    def _check(self, method: str, key: str, query: Mapping[str, str]) -> None:
+        claims = {name: value for name, value in query.items() if name != "signature"}
+        signature = self._signature(method, key, claims)
+        if not hmac.compare_digest(query.get("signature", "").encode(), signature.encode()):
+            raise Forbidden("The link's signature does not match.")
+        self._check_time(_instant(claims["expires"]))
+
+    def _check_time(self, expires_at: datetime) -> None:
+        if expires_at <= self._clock():
+            raise Forbidden("The link has expired.")
+
+    def _signature(self, method: str, subject: str, claims: Mapping[str, str] | None = None) -> str:
+        signed = json.dumps([method, subject, sorted((claims or {}).items())]).encode()
+        return urlsafe_b64encode(hmac.digest(self._secret, signed, hashlib.sha256)).decode().rstrip("=")
+
+
+def _encode_policy(grant: Grant, expires_at: datetime) -> str:
+    claims = [grant.key, grant.content_type, grant.least, grant.most, grant.sha256, _stamp(expires_at)]
+    return urlsafe_b64encode(json.dumps(claims).encode()).decode()
+
+
+def _decode_policy(policy: str) -> tuple[Grant, datetime]:
+    *claims, expires = json.loads(urlsafe_b64decode(policy))
+    return Grant(*claims), _instant(expires)
+
+
+def _stamp(instant: datetime) -> str:
+    return str(instant.timestamp())
+
+
+def _instant(stamp: str) -> datetime:
+    return datetime.fromtimestamp(float(stamp), UTC)
+
+
+def _base64_of(sha256: str) -> str:
+    return b64encode(bytes.fromhex(sha256)).decode()

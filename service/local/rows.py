@@ -1,0 +1,82 @@
+"""The values of the domain as columns of the database, and back."""
+
+import json
+import sqlite3
+from datetime import UTC, datetime, timedelta
+
+from service.model import Content, Details, Expected, Failure, Image, State, Upload, fold
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def to_ms(instant: datetime) -> int:
+    """Return an instant as the database keeps it: milliseconds since 1970."""
+    return (instant - _EPOCH) // timedelta(milliseconds=1)
+
+
+def from_ms(milliseconds: int) -> datetime:
+    """Return the instant that the database keeps as milliseconds since 1970."""
+    return _EPOCH + timedelta(milliseconds=milliseconds)
+
+
+def details_columns(details: Details) -> dict[str, object]:
+    """Return the columns of what the uploader says."""
+    return {
+        "user_id": details.user_id,
+        "title": details.title,
+        "title_folded": fold(details.title),
+        "description": details.description,
+        "tags_json": json.dumps(details.tags),
+        "filename": details.filename,
+    }
+
+
+def upload_columns(upload: Upload) -> dict[str, object]:
+    """Return the columns of a new upload."""
+    return {
+        "image_id": upload.image_id,
+        "state": upload.state,
+        "deadline": to_ms(upload.deadline),
+        **details_columns(upload.details),
+        "created_at": to_ms(upload.created_at),
+        "updated_at": to_ms(upload.created_at),
+        "expires_at": to_ms(upload.expires_at),
+        "method": upload.expected.method,
+        "declared_type": upload.expected.content_type,
+        "declared_size": upload.expected.file_size,
+        "declared_sha256": upload.expected.sha256,
+    }
+
+
+def image_columns(image: Image) -> dict[str, object]:
+    """Return the columns of what the bytes are."""
+    content = image.content
+    return {
+        "object_key": image.object_key,
+        "content_type": content.content_type,
+        "file_size": content.file_size,
+        "sha256": content.sha256,
+        "width": content.width,
+        "height": content.height,
+    }
+
+
+def _details(row: sqlite3.Row) -> Details:
+    return Details(
+        row["user_id"], row["title"], row["filename"], row["description"], tuple(json.loads(row["tags_json"]))
+    )
+
+
+def read_upload(row: sqlite3.Row) -> Upload:
+    """Return a row, in any state, as an upload."""
+    expected = Expected(row["method"], row["declared_type"], row["declared_size"], row["declared_sha256"])
+    failure = Failure(row["failure_code"], row["failure_detail"]) if row["failure_code"] else None
+    created_at, expires_at = from_ms(row["created_at"]), from_ms(row["expires_at"])
+    return Upload(row["image_id"], _details(row), expected, created_at, expires_at, State(row["state"]), failure)
+
+
+def read_image(row: sqlite3.Row) -> Image:
+    """Return the row of a READY image."""
+    content = Content(row["content_type"], row["file_size"], row["sha256"], row["width"], row["height"])
+    created_at, updated_at = from_ms(row["created_at"]), from_ms(row["updated_at"])
+    return Image(row["image_id"], _details(row), content, row["object_key"], created_at, updated_at)

@@ -1,0 +1,267 @@
+"""The image repository in one SQLite database in WAL mode.
+
+A transition is one transaction, on disk when it returns (`synchronous=FULL`), so a process killed at any
+moment leaves the state before or after it. One thread writes, another reads beside it.
+"""
+
+import asyncio
+import secrets
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import datetime
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar
+
+from service.errors import Unavailable
+from service.model import Adopt, Failure, Image, ImageQuery, Mended, Page, Position, Reindexed, State, Upload
+
+from . import lists
+from .rows import details_columns, image_columns, read_image, read_upload, to_ms, upload_columns
+
+T = TypeVar("T")
+
+_VERSION = 2  # of the schema, kept in PRAGMA user_version
+
+_CACHE = 16_384  # KiB for each of the two connections
+_BUSY = 10.0  # seconds to wait for another process's transaction
+
+
+class SqliteRepository:
+    """`ImageRepository` on SQLite. Several processes may share the file."""
+
+    def __init__(self, path: Path, read_budget: int) -> None:
+        self._path, self._budget = path, read_budget
+        self._threads: dict[str, ThreadPoolExecutor] = {}
+        self._connections: dict[str, sqlite3.Connection] = {}
+        self._secret: bytes | None = None
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls, path: Path, read_budget: int) -> AsyncIterator["SqliteRepository"]:
+        """Open the database, made on first use, and close it at the end."""
+        repository = cls(path, read_budget)
+        try:
+            for name in ("write", "read"):
+                repository._threads[name] = ThreadPoolExecutor(1, f"pixdepot-sqlite-{name}")
+                repository._connections[name] = await repository._run(name, lambda _: connect(path))
+            await repository._write(migrate)
+            yield repository
+        finally:
+            for name in repository._connections:
+                await repository._run(name, sqlite3.Connection.close)
+            for thread in repository._threads.values():
+                thread.shutdown()
+
+    async def _run(self, name: str, work: Callable[[Any], T]) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads[name], work, self._connections.get(name))
+
+    async def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            return await self._run("read", query)
+        except sqlite3.OperationalError as error:
+            raise Unavailable("The database does not answer.") from error
+
+    async def _write(self, change: Callable[[sqlite3.Connection], T]) -> T:
+        def transaction(connection: sqlite3.Connection) -> T:
+            connection.execute("BEGIN IMMEDIATE")
+            with connection:
+                return change(connection)
+
+        try:
+            return await self._run("write", transaction)
+        except sqlite3.OperationalError as error:
+            raise Unavailable("The database does not answer.") from error
+
+    async def secret(self) -> bytes:
+        """See `ImageRepository`."""
+
+        def change(connection: sqlite3.Connection) -> bytes:
+            fresh = ("cursor", secrets.token_bytes(32))
+            connection.execute("INSERT INTO secrets VALUES (?, ?) ON CONFLICT DO NOTHING", fresh)
+            (value,) = connection.execute("SELECT value FROM secrets WHERE name = 'cursor'").fetchone()
+            return bytes(value)
+
+        if self._secret is None:
+            self._secret = await self._write(change)
+        return self._secret
+
+    async def begin(self, upload: Upload) -> None:
+        """See `ImageRepository`."""
+        row = upload_columns(upload)
+        sql = f"INSERT INTO images ({', '.join(row)}) VALUES ({', '.join(f':{name}' for name in row)})"  # noqa: S608
+        await self._write(lambda connection: connection.execute(sql, row))
+
+    async def prepare(self, upload: Upload) -> None:
+        """See `ImageRepository`. Here it is part of publishing."""
+
+    async def upload(self, image_id: str) -> Upload | None:
+        """See `ImageRepository`."""
+        sql = "SELECT * FROM images WHERE image_id = ?"
+        row = await self._read(lambda connection: connection.execute(sql, (image_id,)).fetchone())
+        return read_upload(row) if row else None
+
+    async def image(self, image_id: str) -> Image | None:
+        """See `ImageRepository`."""
+        return await self._read(lambda connection: _ready(connection, image_id))
+
+    async def extend(self, image_id: str, expires_at: datetime) -> Upload | None:
+        """See `ImageRepository`."""
+
+        def change(connection: sqlite3.Connection) -> Upload | None:
+            row = _row(connection, image_id, {State.PENDING})
+            if row is None:
+                return None
+            upload = replace(read_upload(row), expires_at=expires_at)
+            sql = "UPDATE images SET expires_at = ?, deadline = ? WHERE image_id = ?"
+            connection.execute(sql, (to_ms(expires_at), to_ms(upload.deadline), image_id))
+            return upload
+
+        return await self._write(change)
+
+    async def publish(self, image: Image, *, settled: bool) -> Image | None:
+        """See `ImageRepository`."""
+
+        def change(connection: sqlite3.Connection) -> Image | None:
+            row = _row(connection, image.image_id, {State.PENDING})
+            if row is None:
+                return _ready(connection, image.image_id)
+            deadline = None if settled else row["deadline"]
+            _update(connection, image.image_id, state=State.READY, deadline=deadline, **image_columns(image))
+            lists.write(connection, image)
+            return image
+
+        return await self._write(change)
+
+    async def fail(self, image_id: str, failure: Failure) -> bool:
+        """See `ImageRepository`."""
+
+        def change(connection: sqlite3.Connection) -> bool:
+            if _row(connection, image_id, {State.PENDING}) is None:
+                return False
+            reason = {"failure_code": failure.code, "failure_detail": failure.detail}
+            _update(connection, image_id, state=State.FAILED, **reason)
+            return True
+
+        return await self._write(change)
+
+    async def edit(self, image: Image, *, seen: Image) -> bool:
+        """See `ImageRepository`."""
+
+        def change(connection: sqlite3.Connection) -> bool:
+            if _ready(connection, image.image_id) != seen:
+                return False
+            _update(
+                connection,
+                image.image_id,
+                **details_columns(image.details),
+                updated_at=to_ms(image.updated_at),
+            )
+            lists.write(connection, image)
+            return True
+
+        return await self._write(change)
+
+    async def retire(
+        self, image_id: str, states: Collection[State], deadline: datetime, *, due: datetime | None = None
+    ) -> bool:
+        """See `ImageRepository`."""
+
+        def change(connection: sqlite3.Connection) -> bool:
+            row = _row(connection, image_id, states)
+            if row is None or (due and (row["deadline"] is None or row["deadline"] > to_ms(due))):
+                return False
+            later = max(to_ms(deadline), row["deadline"] or 0)
+            _update(connection, image_id, state=State.DELETED, deadline=later)
+            lists.remove(connection, image_id)
+            return True
+
+        return await self._write(change)
+
+    async def find(self, query: ImageQuery, after: Position | None, limit: int) -> Page:
+        """See `ImageRepository`."""
+        return await self._read(lambda connection: lists.find(connection, query, after, limit, self._budget))
+
+    async def mend_lists(self, young: datetime, *, dry_run: bool) -> Mended:  # noqa: ARG002
+        """See `ImageRepository`. Here lists change in the transaction that changes the image."""
+        return Mended()
+
+    async def reindex(self, adopt: Adopt) -> AsyncIterator[Reindexed]:  # noqa: ARG002
+        """See `ImageRepository`. Here nothing is ever without its lists: opening an older database makes them."""
+        nothing: tuple[Reindexed, ...] = ()
+        for each in nothing:
+            yield each
+
+    async def due(self, now: datetime, limit: int) -> Sequence[Upload]:
+        """See `ImageRepository`."""
+        sql = "SELECT * FROM images WHERE deadline <= ? ORDER BY deadline LIMIT ?"
+        return await self._read(
+            lambda connection: [read_upload(row) for row in connection.execute(sql, (to_ms(now), limit))]
+        )
+
+    async def settle(self, image_id: str) -> None:
+        """See `ImageRepository`."""
+        sql = "UPDATE images SET deadline = NULL WHERE image_id = ? AND state = 'ready'"
+        await self._write(lambda connection: connection.execute(sql, (image_id,)))
+
+    async def forget(self, image_id: str, now: datetime) -> bool:
+        """See `ImageRepository`."""
+        sql = "DELETE FROM images WHERE image_id = ? AND state = 'deleted' AND deadline <= ?"
+        return await self._write(lambda connection: connection.execute(sql, (image_id, to_ms(now))).rowcount == 1)
+
+    async def check(self) -> None:
+        """See `ImageRepository`."""
+        await self._read(lambda connection: connection.execute("SELECT 1 FROM images LIMIT 1").fetchall())
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Return a connection in the mode that everything here relies on."""
+    connection = sqlite3.connect(path, timeout=_BUSY, isolation_level=None)
+    connection.row_factory = sqlite3.Row
+    cache = f"cache_size = -{_CACHE}"
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", cache):
+        connection.execute(f"PRAGMA {pragma}")
+    return connection
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the schema up to date, inside a transaction. Raises Unavailable for a newer version's database."""
+    (found,) = connection.execute("PRAGMA user_version").fetchone()
+    if found > _VERSION:
+        raise Unavailable("The data directory was written by a newer Pixdepot.")
+    for version in range(found + 1, _VERSION + 1):
+        # Statement by statement: executescript would commit first.
+        script = resources.files(__package__).joinpath(f"schema-{version}.sql").read_text()
+        for statement in _statements(script):
+            connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {_VERSION}")
+
+
+def _statements(script: str) -> list[str]:
+    statements, rest = [], ""
+    for line in script.splitlines(keepends=True):
+        rest += line
+        if sqlite3.complete_statement(rest):
+            statements.append(rest)
+            rest = ""
+    return statements
+
+
+def _row(connection: sqlite3.Connection, image_id: str, states: Collection[State]) -> sqlite3.Row | None:
+    row: sqlite3.Row | None = connection.execute("SELECT * FROM images WHERE image_id = ?", (image_id,)).fetchone()
+    return row if row and row["state"] in states else None
+
+
+def _ready(connection: sqlite3.Connection, image_id: str) -> Image | None:
+    row = _row(connection, image_id, {State.READY})
+    return read_image(row) if row else None
+
+
+def _update(connection: sqlite3.Connection, image_id: str, **columns: object) -> None:
+    assignments = ", ".join(f"{name} = :{name}" for name in columns)
+    sql = f"UPDATE images SET {assignments} WHERE image_id = :image_id"  # noqa: S608 - our own column names
+    connection.execute(sql, {**columns, "image_id": image_id})

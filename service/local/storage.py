@@ -1,0 +1,82 @@
+"""The routes that honour local links, in the place of S3's. They speak to whoever holds a link."""
+
+import hashlib
+from collections.abc import AsyncIterator
+
+from service.errors import Forbidden, InvalidRequest, TooLarge
+from service.forms import Part, form_parts
+from service.http import ApiRequest, ApiResponse, Route, representation
+from service.model import ByteStream
+
+from .files import LocalObjectStore
+from .links import PREFIX, Grant, LinkSigner
+
+_FORM_BYTES = 64 * 1024  # of a form, beside its file
+
+
+class StorageRoutes:
+    """What S3's own endpoint does for the aws backend."""
+
+    def __init__(self, objects: LocalObjectStore, signer: LinkSigner, max_bytes: int) -> None:
+        self._objects, self._signer = objects, signer
+        self._most = max_bytes + _FORM_BYTES
+
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        """Return the routes, for a skin to serve beside the API's."""
+        return (
+            Route("GET", f"{PREFIX}/{{key+}}", "get_object", self.get),
+            Route("PUT", f"{PREFIX}/{{key+}}", "put_object", self.put),
+            Route("POST", PREFIX, "post_object", self.post),
+        )
+
+    async def get(self, request: ApiRequest) -> ApiResponse:
+        """Answer with an object's bytes, as a download link allows. Raises Forbidden, ObjectMissing."""
+        key = request.parameters["key"]
+        allowed = self._signer.check_download(key, dict(request.query))
+        # A sealed key never has other bytes, so the key will do for a validator.
+        etag = f'"{hashlib.sha256(key.encode()).hexdigest()[:32]}"'
+        headers = {
+            "Content-Type": allowed.content_type,
+            "Content-Disposition": allowed.disposition,
+            "Cache-Control": "private, max-age=86400, immutable",
+            "X-Content-Type-Options": "nosniff",
+        }
+        size = await self._objects.size(key)
+        return await representation(
+            request, etag, size, headers, lambda start, stop: self._objects.open(key, start, stop)
+        )
+
+    async def put(self, request: ApiRequest) -> ApiResponse:
+        """Store the body under the link's key. Raises TooLarge, Forbidden, PreconditionFailed, InvalidImage."""
+        request.refuse_over(self._most)
+        grant = self._signer.check_put(request.parameters["key"], dict(request.query), request.headers)
+        await self._objects.receive(grant.key, _measured(request.body, grant), sha256=grant.sha256)
+        return ApiResponse(200)
+
+    async def post(self, request: ApiRequest) -> ApiResponse:
+        """Store a form's file under its policy's key, as S3's POST does: fields first, the file last."""
+        request.refuse_over(self._most)
+        fields: dict[str, str] = {}
+        async for part in form_parts(request):
+            if part.name == "file":
+                return await self._receive(fields, part)
+            fields[part.name] = await part.text()
+        raise InvalidRequest("The form has no file.")
+
+    async def _receive(self, fields: dict[str, str], part: Part) -> ApiResponse:
+        grant = self._signer.check_post(fields)
+        await self._objects.receive(grant.key, _measured(part.chunks, grant), sha256=grant.sha256)
+        return ApiResponse(204)
+
+
+async def _measured(chunks: ByteStream, grant: Grant) -> AsyncIterator[bytes]:
+    """Yield the chunks while they fit. Raises TooLarge beyond what was signed, Forbidden below."""
+    size = 0
+    async for chunk in chunks:
+        size += len(chunk)
+        if size > grant.most:
+            raise TooLarge(f"The link takes {grant.most:,} bytes.")
+        yield chunk
+    if size < grant.least:
+        raise Forbidden(f"The link takes {grant.least:,} bytes or more.")
