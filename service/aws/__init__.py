@@ -1,0 +1,1 @@
+"""The aws backend: S3 and DynamoDB, through aioboto3."""

@@ -1,0 +1,286 @@
+"""The image repository in DynamoDB: the table of the original, and a second one for lists.
+
+A transition is one UpdateItem on the condition that the record is in the state it starts from. The SDK's retry of
+a write that was committed, but whose answer was lost, fails that condition: so each transition leaves a nonce of
+its own behind, and finding it there afterwards is success.
+
+IAM actions: dynamodb:GetItem, PutItem, UpdateItem, DeleteItem, Query, BatchGetItem and BatchWriteItem on the two
+tables, and Query on the first one's indexes.
+"""
+
+import secrets
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from service.model import Adopt, Failure, Image, ImageQuery, Mended, Page, Position, Reindexed, State, Upload
+
+from .items import (
+    DUE_SHARDS,
+    Attributes,
+    Item,
+    details_attributes,
+    due,
+    image_attributes,
+    milliseconds,
+    number,
+    read_image,
+    read_upload,
+    stamp,
+    text,
+    upload_item,
+)
+from .lists import ImageLists
+from .postings import Postings
+from .session import Clients, error_code, together, translated
+from .upkeep import Upkeep
+
+if TYPE_CHECKING:
+    from types_aiobotocore_dynamodb import DynamoDBClient
+
+_FAILED_CONDITION = "ConditionalCheckFailedException"
+_TOMBSTONE_LIFE = timedelta(days=30)  # beyond its deadline; then DynamoDB removes what no sweep ever did
+
+
+class DynamoRepository:
+    """`ImageRepository` on DynamoDB. Any number of processes may share the tables."""
+
+    def __init__(self, clients: Clients, table: str, index_table: str, read_budget: int) -> None:
+        self._dynamodb: DynamoDBClient = clients.dynamodb
+        self._table, self._index_table = table, index_table
+        self._lists = ImageLists(clients.dynamodb, table, index_table, read_budget)
+        self._postings = Postings(clients.dynamodb, index_table)
+        self._upkeep = Upkeep(clients.dynamodb, table, index_table, self._postings)
+        self._secret: bytes | None = None
+
+    async def secret(self) -> bytes:
+        """See `ImageRepository`. It is a row of the index table, under a term that no image has."""
+        if self._secret is None:
+            self._secret = await self._shared_secret()
+        return self._secret
+
+    async def _shared_secret(self) -> bytes:
+        key = {"term": text("secret"), "position": text("cursor")}
+        row: Attributes = {**key, "value": {"B": secrets.token_bytes(32)}}
+        with translated():
+            try:
+                await self._dynamodb.put_item(
+                    TableName=self._index_table,
+                    Item=row,
+                    ConditionExpression="attribute_not_exists(#term)",
+                    ExpressionAttributeNames={"#term": "term"},
+                )
+            except ClientError as error:
+                if error_code(error) != _FAILED_CONDITION:
+                    raise
+            found = await self._dynamodb.get_item(TableName=self._index_table, Key=key, ConsistentRead=True)
+        return bytes(found["Item"]["value"]["B"])
+
+    async def begin(self, upload: Upload) -> None:
+        """See `ImageRepository`. Its id is random, so a record that has it already is our own."""
+        # On that condition a first attempt that arrives late, after a retry, undoes nothing that came since.
+        with translated():
+            try:
+                await self._dynamodb.put_item(
+                    TableName=self._table,
+                    Item=upload_item(upload),
+                    ConditionExpression="attribute_not_exists(image_id)",
+                )
+            except ClientError as error:
+                if error_code(error) != _FAILED_CONDITION:
+                    raise
+
+    async def prepare(self, upload: Upload) -> None:
+        """See `ImageRepository`."""
+        await self._postings.add(upload.image_id, upload.created_at, upload.details, upload.created_at)
+
+    async def upload(self, image_id: str) -> Upload | None:
+        """See `ImageRepository`."""
+        item = await self._item(image_id)
+        return read_upload(item) if item else None
+
+    async def image(self, image_id: str) -> Image | None:
+        """See `ImageRepository`."""
+        item = await self._item(image_id)
+        return read_image(item) if item and _state(item) is State.READY else None
+
+    async def extend(self, image_id: str, expires_at: datetime) -> Upload | None:
+        """See `ImageRepository`."""
+        item = await self._item(image_id)
+        if not item:
+            return None
+        extended = replace(read_upload(item), expires_at=expires_at)
+        changes = {"expires_at": number(milliseconds(expires_at)), **due(image_id, extended.deadline)}
+        return extended if await self._transition("extend", image_id, {State.PENDING}, changes) else None
+
+    async def publish(self, image: Image, *, settled: bool) -> Image | None:
+        """See `ImageRepository`. The object's key is the nonce: it is this attempt's alone."""
+        changes: dict[str, Any] = {
+            "state": text(State.READY),
+            **image_attributes(image),
+            **(_NEVER_DUE if settled else {}),
+        }
+        if await self._transition("publish", image.image_id, {State.PENDING}, changes):
+            return image
+        return await self.image(image.image_id)
+
+    async def fail(self, image_id: str, failure: Failure) -> bool:
+        """See `ImageRepository`."""
+        changes = {
+            "state": text(State.FAILED),
+            "failure_code": text(failure.code),
+            "failure_detail": text(failure.detail),
+        }
+        return await self._transition("fail", image_id, {State.PENDING}, changes)
+
+    async def edit(self, image: Image, *, seen: Image) -> bool:
+        """See `ImageRepository`. New index rows come before, stale ones go after: lists check what they find."""
+        await self._postings.add(image.image_id, image.created_at, image.details, image.updated_at)
+        changes = {**details_attributes(image.details), "updated_at": text(stamp(image.updated_at))}
+        unchanged = "#updated_at = :seen", {":seen": text(stamp(seen.updated_at))}
+        if not await self._transition("edit", image.image_id, {State.READY}, changes, unchanged):
+            if await self.image(image.image_id) is None:
+                await self._postings.remove_or_leave(image.image_id, image.created_at, image.details)
+            return False
+        await self._postings.remove_stale(image, seen.details)
+        return True
+
+    async def retire(
+        self, image_id: str, states: Collection[State], deadline: datetime, *, due: datetime | None = None
+    ) -> bool:
+        """See `ImageRepository`."""
+        item = await self._item(image_id)
+        if not item or _state(item) not in states:
+            return False
+        deadline = max(deadline, read_upload(item).deadline) if "deadline" in item else deadline
+        came_due = ("#deadline <= :moment", {":moment": number(milliseconds(due))}) if due else None
+        changes = {
+            "state": text(State.DELETED),
+            "user_id": None,
+            "feed": None,
+            "created_at": None,
+            "expires": number(int((deadline + _TOMBSTONE_LIFE).timestamp())),
+            **_due(image_id, deadline),
+        }
+        if not await self._transition("retire", image_id, states, changes, came_due):
+            return False
+        upload = read_upload(item)
+        await self._postings.remove_or_leave(image_id, upload.created_at, upload.details)
+        return True
+
+    async def find(self, query: ImageQuery, after: Position | None, limit: int) -> Page:
+        """See `ImageRepository`."""
+        return await self._lists.find(query, after, limit)
+
+    async def mend_lists(self, young: datetime, *, dry_run: bool) -> Mended:
+        """See `ImageRepository`."""
+        return await self._upkeep.mend(young, dry_run=dry_run)
+
+    def reindex(self, adopt: Adopt) -> AsyncIterator[Reindexed]:
+        """See `ImageRepository`."""
+        return self._upkeep.reindex(adopt)
+
+    async def due(self, now: datetime, limit: int) -> Sequence[Upload]:
+        """See `ImageRepository`."""
+        shards = (self._due(f"due#{n}", now, limit) for n in range(DUE_SHARDS))
+        found = [item for items in await together(*shards) for item in items]
+        found.sort(key=lambda item: int(item["deadline"]["N"]))
+        # The index is eventually consistent, and has keys only: what is due is decided on the records.
+        items = await together(*(self._item(each["image_id"]["S"]) for each in found[:limit]))
+        return [read_upload(item) for item in items if item and _is_due(item, now)]
+
+    async def _due(self, shard: str, now: datetime, limit: int) -> Sequence[Item]:
+        with translated():
+            found = await self._dynamodb.query(
+                TableName=self._table,
+                IndexName="deadline-index",
+                KeyConditionExpression="#due = :shard AND #deadline <= :now",
+                ExpressionAttributeNames={"#due": "due", "#deadline": "deadline"},
+                ExpressionAttributeValues={":shard": text(shard), ":now": number(milliseconds(now))},
+                Limit=limit,
+            )
+        return found["Items"]
+
+    async def settle(self, image_id: str) -> None:
+        """See `ImageRepository`."""
+        await self._transition("settle", image_id, {State.READY}, _NEVER_DUE)
+
+    async def forget(self, image_id: str, now: datetime) -> bool:
+        """See `ImageRepository`."""
+        item = await self._item(image_id)
+        if not item or _state(item) is not State.DELETED or not _is_due(item, now):
+            return False
+        upload = read_upload(item)
+        await self._postings.remove(image_id, upload.created_at, upload.details)
+        with translated():
+            # A tombstone changes no more, so what was read just now is still true.
+            await self._dynamodb.delete_item(TableName=self._table, Key={"image_id": text(image_id)})
+        return True
+
+    async def check(self) -> None:
+        """See `ImageRepository`."""
+        with translated():
+            await self._dynamodb.get_item(TableName=self._table, Key={"image_id": text("check")})
+            await self._dynamodb.get_item(
+                TableName=self._index_table, Key={"term": text("check"), "position": text("check")}
+            )
+
+    async def _item(self, image_id: str) -> Item | None:
+        with translated():
+            found = await self._dynamodb.get_item(
+                TableName=self._table, Key={"image_id": text(image_id)}, ConsistentRead=True
+            )
+        return found.get("Item")
+
+    async def _transition(
+        self,
+        name: str,
+        image_id: str,
+        states: Collection[State],
+        changes: Mapping[str, Mapping[str, Any] | None],
+        further: tuple[str, Attributes] | None = None,
+    ) -> bool:
+        """Change attributes (None removes one) of a record in one of `states`; False when it is in none."""
+        nonce = secrets.token_hex(8)
+        changes = {**changes, f"{name}_nonce": text(nonce)}
+        sets = [f"#{key} = :{key}" for key, value in changes.items() if value is not None]
+        removes = [f"#{key}" for key, value in changes.items() if value is None]
+        values = {f":{key}": dict(value) for key, value in changes.items() if value is not None}
+        values |= {f":in_{each}": text(each) for each in states}
+        condition = f"#state IN ({', '.join(f':in_{each}' for each in states)})"
+        if further:
+            condition, values = f"{condition} AND {further[0]}", {**values, **further[1]}
+        expression = f"SET {', '.join(sets)}" + (f" REMOVE {', '.join(removes)}" if removes else "")
+        names = {f"#{key}": key for key in (*changes, "state", "updated_at", "deadline")}
+        used = {alias: key for alias, key in names.items() if alias in f"{expression} {condition}"}
+        with translated():
+            try:
+                await self._dynamodb.update_item(
+                    TableName=self._table,
+                    Key={"image_id": text(image_id)},
+                    UpdateExpression=expression,
+                    ConditionExpression=condition,
+                    ExpressionAttributeNames=used,
+                    ExpressionAttributeValues=values,
+                )
+            except ClientError as error:
+                if error_code(error) != _FAILED_CONDITION:
+                    raise
+                item = await self._item(image_id)
+                return item is not None and item.get(f"{name}_nonce") == text(nonce)
+        return True
+
+
+_NEVER_DUE: dict[str, Mapping[str, Any] | None] = {"due": None, "deadline": None}
+_due = due  # where a parameter has the same name
+
+
+def _state(item: Item) -> State:
+    return State(item["state"]["S"])
+
+
+def _is_due(item: Item, now: datetime) -> bool:
+    return "deadline" in item and int(item["deadline"]["N"]) <= milliseconds(now)

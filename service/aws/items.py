@@ -1,0 +1,160 @@
+"""The values of the domain as DynamoDB items, and back. Attribute names are the original table's, and ours.
+
+What the indexes are keyed on (`user_id`, `feed` and `created_at`, `due` and `deadline`) is there only while it
+should be found: a pending upload keeps its user as `owner` and its time as `begun_at`.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zlib import crc32
+
+from service.model import Content, Details, Expected, Failure, Image, State, Upload, fold
+from service.search import feed_of
+
+Item = Mapping[str, Mapping[str, Any]]
+Attributes = dict[str, dict[str, Any]]
+
+DUE_SHARDS = 4  # partitions of the index on deadlines, so that its writes are spread
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def text(value: str) -> dict[str, Any]:
+    """Return a string attribute."""
+    return {"S": value}
+
+
+def number(value: int) -> dict[str, Any]:
+    """Return a number attribute."""
+    return {"N": str(value)}
+
+
+def texts(values: tuple[str, ...]) -> dict[str, Any]:
+    """Return a list of strings: unlike a string set it keeps the order, and may be empty."""
+    return {"L": [{"S": each} for each in values]}
+
+
+def stamp(instant: datetime) -> str:
+    """Return an instant as it is stored where it is sorted: as text, as in the original."""
+    return instant.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def milliseconds(instant: datetime) -> int:
+    """Return an instant as it is stored where it is compared."""
+    return (instant - _EPOCH) // timedelta(milliseconds=1)
+
+
+def due(image_id: str, deadline: datetime) -> Attributes:
+    """Return what makes a record due at its deadline."""
+    return {"due": text(f"due#{crc32(image_id.encode()) % DUE_SHARDS}"), "deadline": number(milliseconds(deadline))}
+
+
+def details_attributes(details: Details) -> Attributes:
+    """Return what the uploader may change."""
+    return {
+        "title": text(details.title),
+        "description": text(details.description),
+        "tags": texts(details.tags),
+    }
+
+
+def upload_item(upload: Upload) -> Attributes:
+    """Return the item of a new upload."""
+    expected = upload.expected
+    item = {
+        "image_id": text(upload.image_id),
+        "state": text(upload.state),
+        "owner": text(upload.details.user_id),
+        "begun_at": text(stamp(upload.created_at)),
+        "filename": text(upload.details.filename),
+        **details_attributes(upload.details),
+        "expires_at": number(milliseconds(upload.expires_at)),
+        **due(upload.image_id, upload.deadline),
+        "expected_method": text(expected.method),
+        "expected_type": text(expected.content_type),
+    }
+    if expected.file_size is not None:
+        item["expected_size"] = number(expected.file_size)
+    if expected.sha256 is not None:
+        item["expected_sha256"] = text(expected.sha256)
+    return item
+
+
+def image_attributes(image: Image) -> Attributes:
+    """Return what an item gains when the upload becomes an image."""
+    return {
+        "user_id": text(image.details.user_id),
+        "feed": text(feed_of(image.image_id)),
+        "created_at": text(stamp(image.created_at)),
+        "updated_at": text(stamp(image.updated_at)),
+        "s3_key": text(image.object_key),
+        "content_type": text(image.content.content_type),
+        "file_size": number(image.content.file_size),
+        "sha256": text(image.content.sha256),
+        "width": number(image.content.width),
+        "height": number(image.content.height),
+    }
+
+
+def read_upload(item: Item) -> Upload:
+    """Return an item, in any state, as an upload."""
+    size = item.get("expected_size")
+    sha256 = item.get("expected_sha256")
+    expected = Expected(
+        item["expected_method"]["S"],
+        item["expected_type"]["S"],
+        int(size["N"]) if size else None,
+        sha256["S"] if sha256 else None,
+    )
+    reason = item.get("failure_code")
+    failure = Failure(reason["S"], item["failure_detail"]["S"]) if reason else None
+    expires_at = _EPOCH + timedelta(milliseconds=int(item["expires_at"]["N"]))
+    return Upload(
+        item["image_id"]["S"],
+        _details(item),
+        expected,
+        _instant(item["begun_at"]["S"]),
+        expires_at,
+        State(item["state"]["S"]),
+        failure,
+    )
+
+
+def read_image(item: Item) -> Image:
+    """Return a READY item as an image."""
+    content = Content(
+        item["content_type"]["S"],
+        int(item["file_size"]["N"]),
+        item["sha256"]["S"],
+        int(item["width"]["N"]),
+        int(item["height"]["N"]),
+    )
+    return Image(
+        item["image_id"]["S"],
+        _details(item),
+        content,
+        item["s3_key"]["S"],
+        _instant(item["created_at"]["S"]),
+        _instant(item["updated_at"]["S"]),
+    )
+
+
+def posting(image_id: str, created_at: datetime, details: Details, term: str, revised_at: datetime) -> Attributes:
+    """Return a row of the index table: an image under one of its terms, with what filtering needs."""
+    return {
+        "term": text(term),
+        "position": text(f"{stamp(created_at)}#{image_id}"),
+        "user_id": text(details.user_id),
+        "title": text(fold(details.title)),
+        "tags": texts(tuple(fold(tag) for tag in details.tags)),
+        "revised_at": text(stamp(revised_at)),
+    }
+
+
+def _details(item: Item) -> Details:
+    tags = tuple(each["S"] for each in item["tags"]["L"])
+    return Details(item["owner"]["S"], item["title"]["S"], item["filename"]["S"], item["description"]["S"], tags)
+
+
+def _instant(stamped: str) -> datetime:
+    return datetime.fromisoformat(stamped)

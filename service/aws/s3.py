@@ -1,0 +1,134 @@
+"""The object store in one S3 bucket.
+
+IAM actions: s3:GetObject, s3:PutObject, s3:DeleteObject on the bucket's objects; s3:ListBucket on the bucket.
+The links it signs work with the same permissions.
+"""
+
+import io
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime, timedelta
+from typing import Literal
+
+from botocore.exceptions import ClientError
+
+from service.errors import ObjectMissing
+from service.model import ByteStream, Expected, SignedLink, SignedUpload, StoredObject
+
+from .session import Clients, error_code, together, translated
+from .signing import MAX_LIFETIME, Presigner, S3Signer
+
+_CHUNK = 256 * 1024  # bytes
+_LARGE = 2**20  # bytes; more than this in one piece would hold up the event loop
+_MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
+# A key that is served never has other bytes, so whoever has them may keep them.
+_CACHE_CONTROL = "private, max-age=86400, immutable"
+
+
+class S3ObjectStore:
+    """`ObjectStore` on S3, or on anything that speaks its protocol."""
+
+    def __init__(self, clients: Clients, bucket: str, clock: Callable[[], datetime]) -> None:
+        self._clients, self._s3, self._bucket = clients, clients.s3, bucket
+        self._clock = clock
+        addressing: Literal["virtual", "path"] = "path" if clients.endpoint else "virtual"
+        self._signer = S3Signer(bucket, clients.region, clients.endpoint, addressing)
+
+    async def put(self, key: str, data: bytes | bytearray, content_type: str) -> None:
+        """See `ObjectStore`."""
+        with translated():
+            await self._s3.put_object(
+                Bucket=self._bucket,
+                Key=key,
+                Body=data if len(data) <= _LARGE else io.BytesIO(data),  # type: ignore[arg-type] # or a bytearray
+                ContentType=content_type,
+            )
+
+    async def copy(self, source: str, target: str, content_type: str) -> None:
+        """See `ObjectStore`. S3 copies one version of the source, whatever is written to it meanwhile."""
+        with translated():
+            try:
+                await self._s3.copy_object(
+                    Bucket=self._bucket,
+                    Key=target,
+                    CopySource={"Bucket": self._bucket, "Key": source},
+                    ContentType=content_type,
+                    MetadataDirective="REPLACE",
+                )
+            except ClientError as error:
+                _raise_if_missing(error)
+                raise
+
+    async def open(self, key: str, start: int = 0, stop: int | None = None) -> ByteStream:
+        """See `ObjectStore`."""
+        span = f"bytes={start}-{'' if stop is None else stop - 1}"
+        with translated():
+            try:
+                found = await self._s3.get_object(Bucket=self._bucket, Key=key, Range=span)
+            except ClientError as error:
+                _raise_if_missing(error)
+                raise
+        return _chunks(found["Body"])
+
+    async def delete(self, *keys: str) -> None:
+        """See `ObjectStore`."""
+        with translated():
+            await together(*(self._s3.delete_object(Bucket=self._bucket, Key=key) for key in keys))
+
+    async def list(self, prefix: str) -> AsyncIterator[StoredObject]:
+        """See `ObjectStore`."""
+        with translated():
+            pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
+            async for page in pages:
+                for each in page.get("Contents", []):
+                    yield StoredObject(each["Key"], each["Size"], each["LastModified"])
+
+    async def presign_upload(
+        self, key: str, expected: Expected, max_bytes: int, expires_at: datetime
+    ) -> SignedUpload:
+        """See `ObjectStore`. The link ends earlier when the credentials that sign it do.
+
+        A POST can be sent again until it ends: a policy cannot say "create only".
+        """
+        presigner = await self._presigner(self._clock(), expires_at)
+        kind, size, sha256 = expected.content_type, expected.file_size, expected.sha256
+        if expected.method == "PUT" and size is not None:
+            url, headers = presigner.put(key, content_type=kind, content_length=size, sha256_hex=sha256)
+            return SignedUpload("PUT", url, presigner.expires_at, headers=headers)
+        lengths = (size or 1, size or max_bytes)
+        url, fields = presigner.post(key, content_type=kind, length_range=lengths, sha256_hex=sha256)
+        return SignedUpload("POST", url, presigner.expires_at, fields=fields)
+
+    async def presign_download(
+        self, key: str, content_type: str, disposition: str, signed_at: datetime, expires_at: datetime
+    ) -> SignedLink:
+        """See `ObjectStore`. The link ends earlier when the credentials that sign it do."""
+        presigner = await self._presigner(signed_at, expires_at)
+        url = presigner.get(
+            key,
+            response_content_disposition=disposition,
+            response_content_type=content_type,
+            response_cache_control=_CACHE_CONTROL,
+        )
+        return SignedLink(url, presigner.expires_at)
+
+    async def _presigner(self, signed_at: datetime, expires_at: datetime) -> Presigner:
+        signed_at = signed_at.replace(microsecond=0)  # S3 counts whole seconds
+        lifetime = min(max((expires_at - signed_at) // timedelta(seconds=1), 1), MAX_LIFETIME)
+        return self._signer.for_time(await self._clients.credentials(), signed_at, lifetime)
+
+    async def check(self) -> None:
+        """See `ObjectStore`."""
+        with translated():
+            await self._s3.list_objects_v2(Bucket=self._bucket, MaxKeys=1)
+
+
+def _raise_if_missing(error: ClientError) -> None:
+    if error_code(error) in _MISSING:
+        raise ObjectMissing("There is no object under this key.") from error
+
+
+async def _chunks(body: object) -> AsyncIterator[bytes]:
+    with translated():
+        async with body as stream:  # type: ignore[attr-defined] # the stubs leave the body's type open
+            async for chunk in stream.content.iter_chunked(_CHUNK):
+                yield chunk

@@ -1,0 +1,205 @@
+"""Walking whole tables, for what nothing else leads to: the only place that scans, and never for a request.
+
+IAM actions: dynamodb:Scan on both tables and dynamodb:DescribeTable on the first, beside the service's own.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from service.model import Adopt, Details, Image, Mended, Reindexed, State
+from service.search import feed_of, terms
+
+from .items import Attributes, Item, posting, read_image, stamp, text
+from .originals import adopted_attributes, read_original
+from .postings import Postings
+from .session import error_code, translated
+
+if TYPE_CHECKING:
+    from types_aiobotocore_dynamodb import DynamoDBClient
+
+logger = logging.getLogger(__name__)
+
+_PAGE, _KEYS = 200, 100  # items of a scan, keys of one batch
+_AT_ONCE = 8
+_PLACE: Attributes = {"term": text("reindex"), "position": text("place")}  # how far a reindex came; no image's term
+_OURS = frozenset({"reindex", "secret"})
+
+
+class Upkeep:
+    """Building the index of a table, and mending it. Safe beside live traffic."""
+
+    def __init__(self, dynamodb: "DynamoDBClient", table: str, index_table: str, postings: Postings) -> None:
+        self._dynamodb, self._table, self._index_table = dynamodb, table, index_table
+        self._postings = postings
+
+    # ------------------------------------------------------------ reindex
+
+    async def reindex(self, adopt: Adopt) -> AsyncIterator[Reindexed]:
+        """See `ImageRepository`. How far it came is a row of the index table: the next one goes on there."""
+        with translated():
+            described = await self._dynamodb.describe_table(TableName=self._table)
+            saved = await self._dynamodb.get_item(TableName=self._index_table, Key=_PLACE, ConsistentRead=True)
+        so_far = Reindexed(total=described["Table"].get("ItemCount", 0))
+        place = saved.get("Item", {})
+        begin = {"image_id": place["image_id"]} if "image_id" in place else None
+        async for items, reached in self._scanned(self._table, begin):
+            turns = asyncio.Semaphore(_AT_ONCE)
+            outcomes = await asyncio.gather(*(self._reindexed(item, adopt, turns) for item in items))
+            so_far = replace(
+                so_far,
+                looked_at=so_far.looked_at + len(items),
+                indexed=so_far.indexed + outcomes.count("indexed"),
+                adopted=so_far.adopted + outcomes.count("adopted"),
+                refused=so_far.refused + outcomes.count("refused"),
+            )
+            await self._save(reached)
+            yield so_far
+
+    async def _save(self, start: Any) -> None:
+        with translated():
+            if start:
+                item = {**_PLACE, "image_id": start["image_id"]}
+                await self._dynamodb.put_item(TableName=self._index_table, Item=item)
+            else:
+                await self._dynamodb.delete_item(TableName=self._index_table, Key=_PLACE)
+
+    async def _reindexed(self, item: Item, adopt: Adopt, turns: asyncio.Semaphore) -> str:
+        """Return "indexed", "adopted", "refused", or "" for what is no image."""
+        async with turns:
+            if item.get("state") == text(State.READY):
+                image = read_image(item)
+                await self._postings.add(image.image_id, image.created_at, image.details, image.updated_at)
+                if "feed" not in item:
+                    await self._update(item, "#state = :was", {":was": text(State.READY)}, _feed(image))
+                return "indexed"
+            if "state" in item:
+                return ""
+            original = read_original(item)
+            adopted = await adopt(original) if original else None
+            if adopted is None:
+                logger.warning("an item is not taken over: %s", item["image_id"].get("S"))
+                return "refused"
+            return await self._take_over(item, adopted)
+
+    async def _take_over(self, item: Item, image: Image) -> str:
+        await self._postings.add(image.image_id, image.created_at, image.details, image.updated_at)
+        if await self._update(item, "attribute_not_exists(#state)", {}, adopted_attributes(image)):
+            return "adopted"
+        await self._postings.remove(image.image_id, image.created_at, image.details)
+        return ""  # deleted meanwhile; the copy that was sealed is an orphan, which reconcile finds
+
+    async def _update(self, item: Item, condition: str, values: Attributes, changes: Attributes) -> bool:
+        names = {f"#{name}": name for name in (*changes, "state", "image_id")}
+        with translated():
+            try:
+                await self._dynamodb.update_item(
+                    TableName=self._table,
+                    Key={"image_id": item["image_id"]},
+                    UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in changes),
+                    ConditionExpression=f"attribute_exists(#image_id) AND {condition}",
+                    ExpressionAttributeNames=names,
+                    ExpressionAttributeValues={**{f":{name}": value for name, value in changes.items()}, **values},
+                )
+            except ClientError as error:
+                if error_code(error) != "ConditionalCheckFailedException":
+                    raise
+                with translated():
+                    found = await self._dynamodb.get_item(
+                        TableName=self._table, Key={"image_id": item["image_id"]}, ConsistentRead=True
+                    )
+                # The SDK's retry of a write that was done fails like this: then the item is as it was to be.
+                return all(found.get("Item", {}).get(name) == value for name, value in changes.items())
+        return True
+
+    # ------------------------------------------------------------ reconcile
+
+    async def mend(self, young: datetime, *, dry_run: bool) -> Mended:
+        """See `ImageRepository.mend_lists`."""
+        missing = stale = 0
+        async for items, _ in self._scanned(self._table, None):
+            images = [read_image(item) for item in items if item.get("state") == text(State.READY)]
+            outcomes = await asyncio.gather(*(self._incomplete(each) for each in images if each.updated_at < young))
+            for image, lacking in (each for each in outcomes if each[1]):
+                missing += lacking
+                if not dry_run:
+                    await self._postings.add(image.image_id, image.created_at, image.details, image.updated_at)
+        async for rows, _ in self._scanned(self._index_table, None):
+            old = [row for row in rows if row.get("revised_at", text(""))["S"] < stamp(young)]
+            for row in await self._stale(old):
+                stale += 1
+                if not dry_run:
+                    key = {name: dict(row[name]) for name in ("term", "position")}
+                    await self._postings.remove_older(key, stamp(young))
+        return Mended(missing, stale)
+
+    async def _incomplete(self, image: Image) -> tuple[Image, int]:
+        """Return an image with how many of its rows are missing, or say something else than it does."""
+        wanted = [
+            posting(image.image_id, image.created_at, image.details, term, image.updated_at)
+            for term in terms(image.details)
+        ]
+        keys = [{name: row[name] for name in ("term", "position")} for row in wanted]
+        found = {row["term"]["S"]: row for row in await self._batch(self._index_table, keys)}
+        said = ("user_id", "title", "tags")
+        wrong = (any(found.get(row["term"]["S"], {}).get(name) != row[name] for name in said) for row in wanted)
+        return image, sum(wrong)
+
+    async def _stale(self, rows: Sequence[Item]) -> list[Item]:
+        """Return the rows that belong to no image, or not to what it is now. A pending one may yet need them."""
+        rows = [row for row in rows if row["term"]["S"] not in _OURS]
+        ids = {row["position"]["S"].partition("#")[2] for row in rows}
+        items = await self._batch(self._table, [{"image_id": text(each)} for each in ids])
+        kept: dict[str, set[str] | None] = {
+            item["image_id"]["S"]: _terms_of(item)
+            for item in items
+            if item.get("state", text(State.PENDING)) in (text(State.READY), text(State.PENDING))
+        }
+        return [row for row in rows if not _belongs(row, kept)]
+
+    async def _batch(self, table: str, keys: Sequence[Any]) -> list[Item]:
+        found: list[Item] = []
+        for n in range(0, len(keys), _KEYS):
+            left: Any = {table: {"Keys": keys[n : n + _KEYS], "ConsistentRead": True}}
+            while left:
+                with translated():
+                    answer = await self._dynamodb.batch_get_item(RequestItems=left)
+                found += answer["Responses"].get(table, [])
+                left = answer.get("UnprocessedKeys")
+        return found
+
+    async def _scanned(self, table: str, start: Any) -> AsyncIterator[tuple[Sequence[Item], Any]]:
+        """Yield everything in a table, page by page, with where the next page begins."""
+        while True:
+            further = {"ExclusiveStartKey": start} if start else {}
+            with translated():
+                found = await self._dynamodb.scan(TableName=table, Limit=_PAGE, ConsistentRead=True, **further)
+            start = found.get("LastEvaluatedKey")
+            yield found["Items"], start
+            if not start:
+                return
+
+
+def _feed(image: Image) -> Attributes:
+    return {"feed": text(feed_of(image.image_id))}
+
+
+def _terms_of(item: Item) -> set[str] | None:
+    """Return the terms that an image has rows for; None for one that is not READY yet: any."""
+    if item.get("state") != text(State.READY):
+        return None
+    details: Details = read_image(item).details
+    return set(terms(details))
+
+
+def _belongs(row: Item, kept: dict[str, set[str] | None]) -> bool:
+    image_id = row["position"]["S"].partition("#")[2]
+    if image_id not in kept:
+        return False
+    wanted = kept[image_id]
+    return wanted is None or row["term"]["S"] in wanted
