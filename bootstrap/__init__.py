@@ -1,0 +1,1 @@
+"""Setting up what the service needs around it."""

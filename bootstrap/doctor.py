@@ -1,0 +1,225 @@
+"""`pixdepot doctor`: a picture's whole way through the configured backend, as a browser would send it.
+
+Each step either works, or names the likely cause and the remedy. What it writes it removes again.
+"""
+
+import re
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from uuid import uuid4
+from xml.etree import ElementTree
+
+import aiohttp
+from botocore.exceptions import ClientError
+
+from service.errors import PixdepotError
+from service.images import ImageRepository, ObjectStore
+from service.model import GRACE, Details, Expected, ImageQuery, SignedUpload, State, Upload, now
+from service.settings import Settings
+
+from .resources import cors_rules
+
+_BYTES = b"pixdepot doctor"
+_TYPE = "image/png"
+_SKEW = timedelta(minutes=5)  # AWS refuses signatures 15 minutes off; a clock at 5 is on its way there
+
+_REMEDIES = {
+    "AccessDenied": "A permission is missing: give the service's role or user the policy in docs/aws.md.",
+    "AccessDeniedException": "A permission is missing: give the service's role or user the policy in docs/aws.md.",
+    "ExpiredToken": "The credentials have expired: renew them.",
+    "InvalidAccessKeyId": "The access key is not known there: check AWS_ACCESS_KEY_ID and AWS_ENDPOINT_URL.",
+    "InvalidSignatureException": "The secret key is wrong, or the clock is: check AWS_SECRET_ACCESS_KEY, and NTP.",
+    "NoSuchBucket": "The bucket is missing: run pixdepot bootstrap up, or check PIXDEPOT_BUCKET.",
+    "RequestTimeTooSkewed": "This machine's clock is wrong: set it by NTP.",
+    "ResourceNotFoundException": "A table is missing: run pixdepot bootstrap up, or check PIXDEPOT_TABLE.",
+    "SignatureDoesNotMatch": (
+        "The link was signed for another host, or something on the way changes the request: set "
+        "PIXDEPOT_S3_PUBLIC_ENDPOINT_URL to S3's URL exactly as clients reach it. Or the secret key is wrong."
+    ),
+    "ValidationException": "An index of a table is missing, or not ready yet: run pixdepot bootstrap up.",
+    "UnrecognizedClientException": "The credentials are not known there: check AWS_ACCESS_KEY_ID.",
+}
+_UNREACHABLE = (
+    "Nothing answers there: check AWS_ENDPOINT_URL, and PIXDEPOT_S3_PUBLIC_ENDPOINT_URL, for host and port."
+)
+_denied_action = re.compile(r"not authorized to perform: ([a-z0-9]+:\w+)").search
+_ADVICE = "See the service's log, and docs/aws.md."
+
+
+class StepFailed(Exception):
+    """A step did not work; says why, and what to do."""
+
+    def __init__(self, cause: str, remedy: str) -> None:
+        super().__init__(cause)
+        self.cause, self.remedy = cause, remedy
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What became of one step: both texts are empty where it worked."""
+
+    name: str
+    cause: str = ""
+    remedy: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Return whether it worked."""
+        return not self.cause
+
+
+@dataclass(slots=True)
+class Examination:
+    """One run over a backend. `base_url` is where links that are relative to the service lead."""
+
+    objects: ObjectStore
+    records: ImageRepository
+    settings: Settings
+    http: aiohttp.ClientSession
+    base_url: str
+    _mark: str = field(default_factory=lambda: f"doctor-{secrets.token_hex(8)}")
+    _upload: SignedUpload | None = None
+
+    async def steps(self) -> AsyncIterator[Step]:
+        """Do every step in turn; those after one that failed, as far as they make sense without it."""
+        ways: list[tuple[str, Callable[[], Awaitable[None]]]] = [
+            ("ask the database", self.records.check),
+            ("keep a record", self._keep_a_record),
+            ("ask the storage", self.objects.check),
+            ("sign an upload", self._sign),
+            ("compare clocks", self._compare_clocks),
+            ("preflight as a browser", self._preflight),
+            ("upload through the link", self._send),
+            ("seal", self._seal),
+            ("download through a link", self._download),
+        ]
+        for name, way in ways:
+            step = await _tried(name, way)
+            yield step
+            if not step.ok and way in (self._sign, self._send, self._seal):
+                break
+        yield await _tried("delete", self._delete)
+
+    @property
+    def _keys(self) -> tuple[str, str]:
+        return f"uploads/{self._mark}", f"images/{self._mark}/sealed/original"
+
+    def _url(self, url: str) -> str:
+        return self.base_url + url if url.startswith("/") else url
+
+    async def _keep_a_record(self) -> None:
+        """Do all that the service does with a record, but for publishing it: nobody is to see it."""
+        details = Details(self._mark, "Pixdepot doctor", "doctor.png", tags=(self._mark,))
+        # Due already: it may be removed at once, by this or by any sweep.
+        upload = Upload(str(uuid4()), details, Expected("PUT", _TYPE, len(_BYTES)), now(), now() - GRACE)
+        await self.records.begin(upload)
+        await self.records.prepare(upload)
+        await self.records.find(ImageQuery(user_id=self._mark), None, 1)
+        await self.records.find(ImageQuery(tags=(self._mark,)), None, 1)
+        await self.records.due(now(), 1)
+        await self.records.retire(upload.image_id, {State.PENDING}, now())
+        await self.records.forget(upload.image_id, now())
+
+    async def _sign(self) -> None:
+        expected = Expected("PUT", _TYPE, len(_BYTES))
+        expires_at = datetime.now(UTC) + timedelta(minutes=5)
+        self._upload = await self.objects.presign_upload(self._keys[0], expected, len(_BYTES), expires_at)
+
+    @property
+    def _link(self) -> SignedUpload:
+        assert self._upload is not None  # noqa: S101 - signing comes first, or nothing does
+        return self._upload
+
+    async def _compare_clocks(self) -> None:
+        async with self.http.get(self._url(self._link.url)) as answer:
+            told = answer.headers.get("Date")
+        if told and abs(skew := datetime.now(UTC) - parsedate_to_datetime(told)) > _SKEW:
+            minutes = skew.total_seconds() / 60
+            raise StepFailed(f"The clocks are {minutes:+.0f} minutes apart.", _REMEDIES["RequestTimeTooSkewed"])
+
+    async def _preflight(self) -> None:
+        for origin in self._origins():
+            asked = {
+                "Origin": origin,
+                "Access-Control-Request-Method": "PUT",
+                "Access-Control-Request-Headers": ",".join(sorted(name.lower() for name in self._link.headers)),
+            }
+            async with self.http.options(self._url(self._link.url), headers=asked) as answer:
+                allowed = answer.headers.get("Access-Control-Allow-Origin")
+            if allowed not in {origin, "*"}:
+                raise StepFailed(
+                    f"The storage does not let pages of {origin} send pictures.",
+                    "The CORS rules are missing or others: run pixdepot bootstrap up with the same "
+                    "PIXDEPOT_CORS_ORIGINS and PIXDEPOT_PUBLIC_URL as the service.",
+                )
+
+    def _origins(self) -> list[str]:
+        if self.settings.backend == "local":  # pages of the service itself need no permission there
+            return list(self.settings.cors_origins)
+        origins: list[str] = cors_rules(self.settings)[0]["AllowedOrigins"]
+        return origins
+
+    async def _send(self) -> None:
+        url, headers = self._url(self._link.url), self._link.headers
+        async with self.http.put(url, data=_BYTES, headers=headers) as answer:
+            await _check(answer)
+
+    async def _seal(self) -> None:
+        await self.objects.copy(*self._keys, _TYPE)
+
+    async def _download(self) -> None:
+        now = datetime.now(UTC).replace(microsecond=0)
+        link = await self.objects.presign_download(self._keys[1], _TYPE, "inline", now, now + timedelta(minutes=5))
+        async with self.http.get(self._url(link.url)) as answer:
+            await _check(answer)
+            if await answer.read() != _BYTES:
+                raise StepFailed("Other bytes came back.", "Something on the way to the storage changes them.")
+
+    async def _delete(self) -> None:
+        await self.objects.delete(*self._keys)
+
+
+async def _tried(name: str, way: Callable[[], Awaitable[None]]) -> Step:
+    try:
+        await way()
+    except StepFailed as failed:
+        return Step(name, failed.cause, failed.remedy)
+    except (aiohttp.ClientError, TimeoutError) as error:
+        return Step(name, f"There was no answer ({type(error).__name__}).", _UNREACHABLE)
+    except (PixdepotError, ClientError) as error:
+        return _explained(name, error)
+    return Step(name)
+
+
+def _explained(name: str, error: PixdepotError | ClientError) -> Step:
+    """Return what became of a step from the SDK's own error, which the backend may have put behind one of ours."""
+    cause = error if isinstance(error, ClientError) else error.__cause__
+    if isinstance(cause, ClientError):
+        details = cause.response.get("Error", {})
+        code = str(details.get("Code", ""))
+        refused = f"{cause.operation_name} was refused: {_named(code, str(details.get('Message', '')))}."
+        return Step(name, refused, _REMEDIES.get(code, _ADVICE))
+    remedy = _UNREACHABLE if cause is not None else _ADVICE
+    return Step(name, f"{error} ({type(cause or error).__name__})", remedy)
+
+
+def _named(code: str, message: str) -> str:
+    """Return an error's code, and the permission that was missing if the message tells it."""
+    denied = _denied_action(message)
+    return f"{code} for {denied[1]}" if denied else code
+
+
+async def _check(answer: aiohttp.ClientResponse) -> None:
+    if answer.status < 300:
+        return
+    code = message = ""
+    try:
+        document = ElementTree.fromstring(await answer.text())  # noqa: S314 - our own storage's
+        code, message = document.findtext("Code", ""), document.findtext("Message", "")
+    except ElementTree.ParseError:
+        pass
+    said = f"The storage answered {answer.status} {_named(code, message)}".rstrip()
+    raise StepFailed(f"{said}.", _REMEDIES.get(code, _ADVICE))

@@ -1,0 +1,151 @@
+"""AWS on this machine: ministack, in an environment of its own, reached on 127.0.0.1 only.
+
+It checks signatures, upload policies and users' IAM policies, as AWS does. Its own root key passes with any
+secret and may do anything, so whatever is to be proved is proved with a user's keys (`Emulator.create_user`).
+"""
+
+import asyncio
+import json
+import shutil
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from .processes import (
+    LOOPBACK,
+    Child,
+    ServerFailed,
+    free_port,
+    installed_once,
+    path_variable,
+    port_is_free,
+    run,
+    running_child,
+)
+
+# Exactly this one: it enforces what the tests rely on, older ones much less.
+MINISTACK = "ministack==1.5.33"
+DEFAULT_PORT = 4566
+REGION = "us-east-1"
+
+
+@dataclass(frozen=True, slots=True)
+class AccessKey:
+    """An IAM user's credentials."""
+
+    access_key: str
+    secret_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Emulator:
+    """A running emulator and its root key."""
+
+    endpoint_url: str
+    root: AccessKey
+    child: Child = field(repr=False)
+    region: str = REGION
+
+    @property
+    def pid(self) -> int:
+        """The emulator's process."""
+        return self.child.process.pid
+
+    @property
+    def sdk_environment(self) -> dict[str, str]:
+        """What the SDK is to read for speaking to it, as its root."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint_url.replace(LOOPBACK, "localhost"),
+            "AWS_ACCESS_KEY_ID": self.root.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.root.secret_key,
+            "AWS_DEFAULT_REGION": self.region,
+        }
+
+    async def create_user(self, policy: Mapping[str, Any]) -> AccessKey:
+        """Make an IAM user who may do what `policy` (a policy document) says and nothing else; return its key."""
+        import aioboto3  # it takes a second
+
+        session = aioboto3.Session(self.root.access_key, self.root.secret_key, region_name=self.region)
+        name = f"pixdepot-{uuid4().hex[:12]}"
+        async with session.client("iam", endpoint_url=self.endpoint_url) as iam:
+            await iam.create_user(UserName=name)
+            await iam.put_user_policy(UserName=name, PolicyName="inline", PolicyDocument=json.dumps(policy))
+            key = (await iam.create_access_key(UserName=name))["AccessKey"]
+        return AccessKey(key["AccessKeyId"], key["SecretAccessKey"])
+
+    async def until_stopped(self) -> None:
+        """Return on SIGINT or SIGTERM (main thread only). Raises ServerFailed when the emulator ends by itself."""
+        loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stopped.set)
+        waits = [asyncio.create_task(stopped.wait()), asyncio.create_task(self.child.process.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+            for wait in waits:
+                wait.cancel()
+        if not stopped.is_set():
+            raise ServerFailed(f"emulator ended by itself.\n{self.child.last_words()}")
+
+
+@asynccontextmanager
+async def running_emulator(data_dir: Path, port: int = DEFAULT_PORT) -> AsyncIterator[Emulator]:
+    """Run the emulator for the length of the block, on `port` (0: a free one), keeping everything in `data_dir`.
+
+    The first run on a machine installs it. Objects are kept as they come, tables and users on a clean stop only:
+    the block's end is one. Raises ServerFailed, with the end of the emulator's log, when it does not come up.
+    """
+    python = await asyncio.to_thread(install)
+    port = port or free_port()
+    if not port_is_free(port):
+        raise ServerFailed(f"Port {port} of {LOOPBACK} is taken; is an emulator running already?")
+    endpoint_url, root = f"http://{LOOPBACK}:{port}", AccessKey("test", "test")
+    env = _environment(data_dir, port, root)
+    async with running_child([str(python), "-m", "ministack"], env=env, log=data_dir / "emulator.log") as child:
+        await child.until_answers(f"{endpoint_url}/_ministack/health")
+        yield Emulator(endpoint_url, root, child)
+
+
+def install() -> Path:
+    """Return the Python that runs the emulator; the first call on a machine installs it (some seconds)."""
+    name = f"{MINISTACK.replace('==', '-')}-{sys.implementation.cache_tag}"
+    return installed_once(name, "bin/python", _install) / "bin" / "python"
+
+
+def _install(directory: Path) -> None:
+    python = str(directory / "bin" / "python")
+    run([sys.executable, "-m", "venv", str(directory)])
+    run([python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", MINISTACK])
+
+
+def _environment(data_dir: Path, port: int, root: AccessKey) -> dict[str, str]:
+    # From scratch: functions it runs inherit this, and the developer's AWS_* are nobody's business here.
+    data_dir = data_dir.absolute()
+    temporary = data_dir / "tmp"
+    shutil.rmtree(temporary, ignore_errors=True)  # it leaves what its functions were unpacked to
+    temporary.mkdir(parents=True)
+    return {
+        **path_variable(),
+        "HOME": str(data_dir),
+        "TMPDIR": str(temporary),
+        "BIND_HOST": LOOPBACK,
+        "GATEWAY_PORT": str(port),
+        "MINISTACK_REGION": REGION,
+        "AUTH": "true",
+        "AWS_ACCESS_KEY_ID": root.access_key,
+        "AWS_SECRET_ACCESS_KEY": root.secret_key,
+        "PERSIST_STATE": "1",
+        "STATE_DIR": str(data_dir / "state"),
+        "S3_PERSIST": "1",
+        "S3_DATA_DIR": str(data_dir / "objects"),
+        # Listeners on ports of their own that nothing here needs.
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+    }

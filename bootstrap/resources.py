@@ -1,0 +1,365 @@
+"""The bucket and the tables that the aws backend needs: what is wanted of them, and how it is made so.
+
+Each `Resource` says what is wanted, finds what is there in the same words, and makes it so. Making is repeatable,
+and safe beside others that make the same: what fails because somebody else is at it is looked at again.
+
+IAM actions: s3:CreateBucket, ListBucket, DeleteBucket, DeleteObject, and Get and Put of BucketPublicAccessBlock,
+BucketCORS, LifecycleConfiguration and EncryptionConfiguration; dynamodb:CreateTable, UpdateTable, DescribeTable,
+DeleteTable, Describe and UpdateTimeToLive, Describe and UpdateContinuousBackups.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from service.aws.session import Clients, error_code
+from service.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_LOOK_AGAIN = 0.2  # seconds
+# Somebody else is making or removing the same thing, or it is not quite there yet.
+_IN_PROGRESS = frozenset(
+    {
+        "BucketAlreadyOwnedByYou",
+        "ConcurrentModificationException",
+        "ConflictException",
+        "ContinuousBackupsUnavailableException",
+        "EntityAlreadyExists",
+        "LimitExceededException",
+        "NoSuchBucket",
+        "OperationAborted",
+        "ResourceAlreadyExistsException",
+        "ResourceConflictException",
+        "ResourceInUseException",
+        "ResourceNotFoundException",
+        "TableNotFoundException",
+        "TooManyRequestsException",
+    }
+)
+# What finding answers when there is nothing to find.
+_ABSENT = frozenset(
+    {
+        "404",
+        "AWS.SimpleQueueService.NonExistentQueue",
+        "NoSuchBucket",
+        "NoSuchCORSConfiguration",
+        "NoSuchEntity",
+        "NoSuchLifecycleConfiguration",
+        "NoSuchPublicAccessBlockConfiguration",
+        "NotFound",
+        "NotFoundException",
+        "ResourceNotFoundException",
+        "ServerSideEncryptionConfigurationNotFoundError",
+        "TableNotFoundException",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """Something that must be there. `find` answers in the words of `wanted`, or None."""
+
+    name: str
+    wanted: Any
+    find: Callable[[], Awaitable[Any]]
+    make: Callable[[], Awaitable[Any]]
+    remove: Callable[[], Awaitable[Any]] | None = None  # what goes with another resource needs none
+    patience: float = 60.0  # seconds
+
+    async def found(self) -> Any:
+        """Return what is there, in the words of `wanted`; None where there is nothing."""
+        try:
+            return await self.find()
+        except ClientError as error:
+            if error_code(error) in _ABSENT:
+                return None
+            raise
+
+    async def up(self) -> bool:
+        """Make it as wanted; return whether anything had to be done. Repeatable.
+
+        Raises ClientError for what the SDK refuses, TimeoutError when patience ends.
+        """
+        made = False
+        async with self._patiently("as wanted"):
+            while await self.found() != self.wanted:
+                if made:
+                    await asyncio.sleep(_LOOK_AGAIN)
+                made = True
+                try:
+                    await self.make()
+                except ClientError as error:
+                    if not _passing(error):
+                        raise
+        return made
+
+    async def down(self) -> None:
+        """Remove it. Repeatable."""
+        if self.remove is None:
+            return
+        async with self._patiently("gone"):
+            while await self.found() is not None:
+                try:
+                    await self.remove()
+                except ClientError as error:
+                    if error_code(error) not in _ABSENT and not _passing(error):
+                        raise
+                await asyncio.sleep(_LOOK_AGAIN)
+
+    @asynccontextmanager
+    async def _patiently(self, state: str) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self.patience):
+                yield
+        except TimeoutError:
+            raise TimeoutError(f"The {self.name} is not {state} after {self.patience:g} seconds.") from None
+
+
+# Codes that mean many things, but from these operations and with this word: it is as wanted already, or what it
+# stands on is not known everywhere yet (a role, a permission).
+_PASSING = {
+    "UpdateTimeToLive": ("ValidationException", ""),
+    "CreateFunction": ("InvalidParameterValueException", "role"),
+    "UpdateFunctionConfiguration": ("InvalidParameterValueException", "role"),
+    "PutBucketNotificationConfiguration": ("InvalidArgument", "destination"),
+}
+
+
+def _passing(error: ClientError) -> bool:
+    code, word = _PASSING.get(error.operation_name, ("", ""))
+    return error_code(error) in _IN_PROGRESS or (error_code(error) == code and word in str(error))
+
+
+def resources(clients: Clients, settings: Settings) -> list[Resource]:
+    """Return everything the aws backend needs, in the order in which it is made."""
+    image_keys = [("image_id", "HASH")]
+    indexes = {
+        "user-id-index": [("user_id", "HASH", "S"), ("created_at", "RANGE", "S")],
+        "feed-index": [("feed", "HASH", "S"), ("created_at", "RANGE", "S")],
+        "deadline-index": [("due", "HASH", "S"), ("deadline", "RANGE", "N")],
+    }
+    return [
+        *_bucket(clients.s3, clients.region, settings),
+        *_table(clients.dynamodb, settings.table, image_keys, indexes),
+        *_table(clients.dynamodb, settings.index_table, [("term", "HASH"), ("position", "RANGE")], {}),
+    ]
+
+
+# ---------------------------------------------------------------- the bucket
+
+
+def cors_rules(settings: Settings) -> list[dict[str, Any]]:
+    """Return the rules that let the service's own page and the allowed origins use presigned links."""
+    own = [settings.public_url] if settings.public_url else ["http://localhost:8080", "http://127.0.0.1:8080"]
+    return [
+        {
+            "AllowedOrigins": [*dict.fromkeys([*own, *settings.cors_origins])],
+            "AllowedMethods": ["GET", "HEAD", "PUT", "POST"],
+            "AllowedHeaders": ["content-type", "if-none-match", "x-amz-checksum-sha256", "range"],
+            "ExposeHeaders": ["ETag", "Content-Range", "Accept-Ranges"],
+            "MaxAgeSeconds": 7200,
+        }
+    ]
+
+
+_LIFECYCLE = [
+    # Sweep removes abandoned uploads within minutes; this is for when nothing sweeps.
+    {
+        "ID": "abandoned-uploads",
+        "Filter": {"Prefix": "uploads/"},
+        "Status": "Enabled",
+        "Expiration": {"Days": 2},
+    },
+    {
+        "ID": "abandoned-multiparts",
+        "Filter": {"Prefix": ""},
+        "Status": "Enabled",
+        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
+    },
+]
+_PRIVATE = {
+    "BlockPublicAcls": True,
+    "IgnorePublicAcls": True,
+    "BlockPublicPolicy": True,
+    "RestrictPublicBuckets": True,
+}
+
+
+def _bucket(s3: Any, region: str, settings: Settings) -> list[Resource]:
+    bucket = settings.bucket
+    where = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+    rules = cors_rules(settings)
+    encryption = [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}, "BucketKeyEnabled": False}]
+
+    async def exists() -> bool:
+        await s3.head_bucket(Bucket=bucket)
+        return True
+
+    async def empty_and_remove() -> None:
+        async for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
+            keys = [each["Key"] for each in page.get("Contents", [])]
+            await asyncio.gather(*(s3.delete_object(Bucket=bucket, Key=key) for key in keys))
+        await s3.delete_bucket(Bucket=bucket)
+
+    async def public_access() -> Any:
+        return (await s3.get_public_access_block(Bucket=bucket))["PublicAccessBlockConfiguration"]
+
+    async def cors() -> Any:
+        return (await s3.get_bucket_cors(Bucket=bucket))["CORSRules"]
+
+    async def lifecycle() -> Any:
+        rules = (await s3.get_bucket_lifecycle_configuration(Bucket=bucket))["Rules"]
+        return [_LIFECYCLE[n] if _same_rule(rule, n) else rule for n, rule in enumerate(rules)]
+
+    async def encrypted() -> Any:
+        rules = (await s3.get_bucket_encryption(Bucket=bucket))["ServerSideEncryptionConfiguration"]["Rules"]
+        return [
+            {"BucketKeyEnabled": False, **{k: v for k, v in rule.items() if k in encryption[0]}} for rule in rules
+        ]
+
+    return [
+        Resource(
+            f"bucket {bucket}", True, exists, lambda: s3.create_bucket(Bucket=bucket, **where), empty_and_remove
+        ),
+        Resource(
+            "bucket's public access block", _PRIVATE, public_access,
+            lambda: s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=_PRIVATE),
+        ),
+        Resource(
+            "bucket's CORS", rules, cors,
+            lambda: s3.put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": rules}),
+        ),
+        Resource(
+            "bucket's lifecycle", _LIFECYCLE, lifecycle,
+            lambda: s3.put_bucket_lifecycle_configuration(
+                Bucket=bucket, LifecycleConfiguration={"Rules": _LIFECYCLE}
+            ),
+        ),
+        Resource(
+            "bucket's encryption", encryption, encrypted,
+            lambda: s3.put_bucket_encryption(
+                Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": encryption}
+            ),
+        ),
+    ]  # fmt: skip
+
+
+def _same_rule(rule: dict[str, Any], n: int) -> bool:
+    """Return whether a rule says what ours says; stores add members, and may write the prefix elsewhere."""
+    if n >= len(_LIFECYCLE):
+        return False
+    wanted: dict[str, Any] = dict(_LIFECYCLE[n])
+    prefix = wanted.pop("Filter")["Prefix"]
+    found_prefix = rule.get("Prefix", rule.get("Filter", {}).get("Prefix", ""))
+    return found_prefix == prefix and all(rule.get(name) == value for name, value in wanted.items())
+
+
+# ---------------------------------------------------------------- the tables
+
+
+def _table(
+    dynamodb: Any, table: str, keys: list[tuple[str, str]], indexes: dict[str, list[tuple[str, str, str]]]
+) -> list[Resource]:
+    async def described() -> dict[str, Any]:
+        found: dict[str, Any] = (await dynamodb.describe_table(TableName=table))["Table"]
+        return found
+
+    async def found_keys() -> Any:
+        found = await described()
+        ready = found["TableStatus"] == "ACTIVE"
+        return (
+            [(each["AttributeName"], each["KeyType"]) for each in found["KeySchema"]] if ready else "not active yet"
+        )
+
+    async def create() -> None:
+        # With all its indexes at once: each that is added later takes a pass over the table.
+        attributes = {name: "S" for name, _ in keys}
+        attributes |= {name: kind for columns in indexes.values() for name, _, kind in columns}
+        with_indexes = {"GlobalSecondaryIndexes": [_index(*each) for each in indexes.items()]} if indexes else {}
+        await dynamodb.create_table(
+            TableName=table,
+            BillingMode="PAY_PER_REQUEST",
+            KeySchema=_key_schema(keys),
+            AttributeDefinitions=_definitions(attributes),
+            **with_indexes,
+        )
+
+    return [
+        Resource(f"table {table}", keys, found_keys, create, lambda: dynamodb.delete_table(TableName=table)),
+        *(_index_resource(dynamodb, table, name, columns, described) for name, columns in indexes.items()),
+        _time_to_live(dynamodb, table),
+        _recovery(dynamodb, table),
+    ]
+
+
+def _index_resource(
+    dynamodb: Any,
+    table: str,
+    name: str,
+    columns: list[tuple[str, str, str]],
+    described: Callable[[], Awaitable[dict[str, Any]]],
+) -> Resource:
+    async def find() -> Any:
+        for each in (await described()).get("GlobalSecondaryIndexes", []):
+            if each["IndexName"] == name and each.get("IndexStatus", "ACTIVE") == "ACTIVE":
+                return [(key["AttributeName"], key["KeyType"]) for key in each["KeySchema"]]
+        return None
+
+    async def make() -> None:
+        await dynamodb.update_table(
+            TableName=table,
+            AttributeDefinitions=_definitions({column: kind for column, _, kind in columns}),
+            GlobalSecondaryIndexUpdates=[{"Create": _index(name, columns)}],
+        )
+
+    # In a table that is there already, AWS takes minutes to make an index.
+    wanted = [(column, role) for column, role, _ in columns]
+    return Resource(f"table {table}'s index {name}", wanted, find, make, patience=900)
+
+
+def _time_to_live(dynamodb: Any, table: str) -> Resource:
+    wanted = {"AttributeName": "expires", "Enabled": True}
+
+    async def find() -> Any:
+        found = (await dynamodb.describe_time_to_live(TableName=table))["TimeToLiveDescription"]
+        enabled = found["TimeToLiveStatus"] in {"ENABLED", "ENABLING"}
+        return {"AttributeName": found.get("AttributeName"), "Enabled": True} if enabled else None
+
+    return Resource(
+        f"table {table}'s time to live", wanted, find,
+        lambda: dynamodb.update_time_to_live(TableName=table, TimeToLiveSpecification=wanted),
+    )  # fmt: skip
+
+
+def _recovery(dynamodb: Any, table: str) -> Resource:
+    async def find() -> Any:
+        found = (await dynamodb.describe_continuous_backups(TableName=table))["ContinuousBackupsDescription"]
+        return found.get("PointInTimeRecoveryDescription", {}).get("PointInTimeRecoveryStatus")
+
+    return Resource(
+        f"table {table}'s point-in-time recovery", "ENABLED", find,
+        lambda: dynamodb.update_continuous_backups(
+            TableName=table, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
+        ),
+    )  # fmt: skip
+
+
+def _index(name: str, columns: list[tuple[str, str, str]]) -> dict[str, Any]:
+    keys = [(column, role) for column, role, _ in columns]
+    # Lists answer from their index alone; what is due is decided on the records.
+    kind = "KEYS_ONLY" if name == "deadline-index" else "ALL"
+    return {"IndexName": name, "KeySchema": _key_schema(keys), "Projection": {"ProjectionType": kind}}
+
+
+def _key_schema(keys: list[tuple[str, str]]) -> list[dict[str, str]]:
+    return [{"AttributeName": name, "KeyType": role} for name, role in keys]
+
+
+def _definitions(attributes: dict[str, str]) -> list[dict[str, str]]:
+    return [{"AttributeName": name, "AttributeType": kind} for name, kind in attributes.items()]
