@@ -1,0 +1,47 @@
+"""`python -m benchmarks [NAME...] [--json]`: run all, or those named; exit with 1 unless every goal is reached."""
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import click
+
+from . import lists_dynamodb, lists_sqlite, overlap
+from .figures import Figure
+
+BENCHMARKS: dict[str, Callable[[], Coroutine[Any, Any, list[Figure]]]] = {
+    "lists_dynamodb": lists_dynamodb.measure,
+    "lists_sqlite": lists_sqlite.measure,
+    "overlap": overlap.measure,
+}
+
+
+@click.command()
+@click.argument("names", nargs=-1, type=click.Choice(list(BENCHMARKS)))
+@click.option("--json", "as_json", is_flag=True, help="One object a line.")
+def main(names: tuple[str, ...], as_json: bool) -> None:
+    """Measure, and say whether the goals are reached."""
+    reached = True
+    for name in names or BENCHMARKS:
+        for figure in asyncio.run(BENCHMARKS[name]()):
+            click.echo(_as_json(figure) if as_json else _as_text(figure))
+            reached = reached and figure.ok
+    if not reached:
+        raise SystemExit(1)
+
+
+def _as_json(figure: Figure) -> str:
+    fields = {"name": figure.name, "ours": round(figure.ours, 3), "rival": round(figure.rival, 3)}
+    return json.dumps({**fields, "ratio": round(figure.ratio, 3), "goal": figure.goal, "ok": figure.ok})
+
+
+def _as_text(figure: Figure) -> str:
+    both = f"{figure.ours:10.2f} {figure.unit}  against {figure.rival:10.2f} {figure.unit}"
+    return (
+        f"{figure.name:50} {both}  = {figure.ratio:.2f}, at most {figure.goal:g}: {'ok' if figure.ok else 'MISSED'}"
+    )
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m benchmarks")

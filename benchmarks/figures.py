@@ -1,0 +1,42 @@
+"""What a benchmark finds, and how it measures."""
+
+import statistics
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """Two figures in the same unit, less being better. `goal` is the most that their ratio may be."""
+
+    name: str
+    ours: float
+    rival: float
+    goal: float
+    unit: str = "ms"
+
+    @property
+    def ratio(self) -> float:
+        """Return ours / rival."""
+        return self.ours / self.rival
+
+    @property
+    def ok(self) -> bool:
+        """Return whether the goal is reached."""
+        return self.ratio <= self.goal
+
+
+async def medians(ways: Mapping[str, Callable[[], Awaitable[object]]], rounds: int) -> dict[str, float]:
+    """Return the median milliseconds of each way, all taken in turns, so that a busy moment is everyone's.
+
+    Each round begins with another one; the first two rounds only warm up.
+    """
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    names = list(ways)
+    for n in range(rounds + 2):
+        for name in names[n % len(names) :] + names[: n % len(names)]:
+            began = time.perf_counter()
+            await ways[name]()
+            times[name].append((time.perf_counter() - began) * 1000)
+    return {name: statistics.median(taken[2:]) for name, taken in times.items()}
