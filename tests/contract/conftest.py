@@ -1,0 +1,61 @@
+"""The contract suite runs against every backend there is: each is an entry in BACKENDS."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service import model
+from service.images import ImageRepository, ObjectStore
+from service.runtime import Backend, aws_backend, local_backend
+from service.settings import Settings
+from tests.aws.stand_in import Account, opened_in
+
+
+@asynccontextmanager
+async def local(directory: Path) -> AsyncIterator[Backend]:
+    """Open the local backend in a directory."""
+    async with local_backend(Settings(data_dir=directory), model.now) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def aws(account: Account) -> AsyncIterator[Backend]:
+    """Open the aws backend on an emulator, as a user with the least policy."""
+    async with opened_in(account.environment(), aws_backend(account.settings, model.now)) as opened:
+        yield opened
+
+
+# How each backend is opened, and the fixture that it is opened in.
+BACKENDS: dict[str, tuple[Callable[[Any], AbstractAsyncContextManager[Backend]], str]] = {
+    "local": (local, "session_directory"),
+    "aws": (aws, "account"),
+}
+
+
+@pytest.fixture(scope="session", params=BACKENDS)
+def opening(request: pytest.FixtureRequest) -> AbstractAsyncContextManager[Backend]:
+    """Return each backend, ready to be opened."""
+    opens, place = BACKENDS[request.param]
+    return opens(request.getfixturevalue(place))
+
+
+@pytest.fixture(scope="session")
+async def backend(opening: AbstractAsyncContextManager[Backend]) -> AsyncIterator[Backend]:
+    """Return an open backend. All tests share it, so they use ids and users of their own."""
+    async with opening as opened:
+        yield opened
+
+
+@pytest.fixture
+def objects(backend: Backend) -> ObjectStore:
+    """Return the object store."""
+    return backend.objects
+
+
+@pytest.fixture
+def records(backend: Backend) -> ImageRepository:
+    """Return the repository."""
+    return backend.records

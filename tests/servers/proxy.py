@@ -1,0 +1,209 @@
+"""An HTTP proxy in this process that makes the server behind it slow, silent, busy or gone, and counts requests.
+
+Requests and answers pass as they are, streamed, the Host header included, so signatures made for the proxy's URL
+hold behind it. What it says itself, it says as S3 or DynamoDB would.
+"""
+
+import asyncio
+import json
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from enum import StrEnum
+
+from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector, web
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
+
+from bootstrap.processes import LOOPBACK
+
+# What is said to one's neighbour on the way, not to the server at its end.
+_HOP_BY_HOP = (
+    "Connection",
+    "Expect",
+    "Keep-Alive",
+    "Proxy-Connection",
+    "TE",
+    "Trailer",
+    "Transfer-Encoding",
+    "Upgrade",
+)
+_ADDED_UNLESS_TOLD = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+
+
+class Fault(StrEnum):
+    """What becomes of a request that the proxy was told to spoil."""
+
+    NOT_DONE = "answered with 500 in place of being done"
+    DONE_THEN_500 = "done, but answered with 500"
+    DONE_THEN_CUT = "done, but the connection cut in place of an answer"
+
+
+class Proxy:
+    """Forwards to `upstream`. `delay` (seconds before each request goes on) may be changed at any time.
+
+    `calls` counts requests as they come in, by operation: `PutItem`, `Query` ... of DynamoDB, `CopyObject`, else
+    the method. `faults` spoils the next request of an operation, once. While `throttling` is an error's code,
+    everything is refused with it. `request_headers` and `answer_headers` are put in place of those that pass.
+    """
+
+    def __init__(self, upstream: str, session: ClientSession, port: int) -> None:
+        self.delay = 0.0
+        self.calls: Counter[str] = Counter()
+        self.faults: dict[str, Fault] = {}
+        self.throttling = ""
+        self.request_headers: dict[str, str] = {}
+        self.answer_headers: dict[str, str] = {}
+        self._upstream = upstream
+        self._session = session
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self._called = asyncio.Event()
+        self._runner: web.AppRunner | None = None
+        self._port = port
+
+    @property
+    def url(self) -> str:
+        """The proxy's own URL, the same for its whole life."""
+        return f"http://{LOOPBACK}:{self._port}"
+
+    async def until_called(self, times: int) -> None:
+        """Return when so many requests have come in."""
+        while self.calls.total() < times:
+            self._called.clear()
+            await self._called.wait()
+
+    def hang(self) -> None:
+        """Take connections and requests from now on, and answer nothing."""
+        self._flowing.clear()
+
+    async def refuse(self) -> None:
+        """Close every connection, those of requests under way too, and take no new one."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
+
+    async def resume(self) -> None:
+        """Forward again; requests that hang and whose client still waits go on. The port stays the same."""
+        self._flowing.set()
+        if self._runner is None:
+            self._runner = _runner(self._forward)
+            await self._runner.setup()
+            await web.TCPSite(self._runner, LOOPBACK, self._port).start()
+            self._port = self._runner.addresses[0][1]
+
+    async def _forward(self, request: web.Request) -> web.StreamResponse:
+        name = operation(request)
+        self.calls[name] += 1
+        self._called.set()
+        await self._flowing.wait()
+        await asyncio.sleep(self.delay)
+        if self.throttling:
+            return await _refusal(request, 400 if _is_dynamodb(request) else 503, self.throttling)
+        fault = self.faults.pop(name, None)
+        if fault is Fault.NOT_DONE:
+            return await _failure(request)
+        async with self._session.request(
+            request.method,
+            URL(self._upstream + request.raw_path, encoded=True),
+            headers=_passed_on(request.headers, self.request_headers),
+            data=request.content if request.body_exists else None,
+            allow_redirects=False,
+        ) as answer:
+            if fault:
+                await answer.read()
+                return await (_failure if fault is Fault.DONE_THEN_500 else _cut)(request)
+            response = web.StreamResponse(
+                status=answer.status, reason=answer.reason, headers=_passed_on(answer.headers, self.answer_headers)
+            )
+            await response.prepare(request)
+            async for chunk in answer.content.iter_any():
+                await response.write(chunk)
+            await response.write_eof()
+            return response
+
+
+@asynccontextmanager
+async def proxied(upstream: str, port: int = 0) -> AsyncIterator[Proxy]:
+    """Run a proxy to the server at `upstream` (scheme, host and port) for the length of the block.
+
+    It listens on `port`, or on a free one.
+    """
+    async with ClientSession(
+        connector=TCPConnector(limit=0),
+        timeout=ClientTimeout(),
+        cookie_jar=DummyCookieJar(),
+        auto_decompress=False,
+        skip_auto_headers=_ADDED_UNLESS_TOLD,
+    ) as session:
+        proxy = Proxy(upstream, session, port)
+        await proxy.resume()
+        try:
+            yield proxy
+        finally:
+            await proxy.refuse()
+
+
+def operation(request: web.Request) -> str:
+    """Return what a request asks for, as `Proxy.calls` names it."""
+    if "x-amz-copy-source" in request.headers:
+        return "CopyObject"
+    return request.headers.get("X-Amz-Target", request.method).rpartition(".")[2]
+
+
+def _is_dynamodb(request: web.Request) -> bool:
+    return "X-Amz-Target" in request.headers
+
+
+async def _refusal(request: web.Request, status: int, code: str) -> web.Response:
+    while await request.content.readany():
+        pass
+    if _is_dynamodb(request):
+        problem = {"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "The proxy says so."}
+        return web.Response(status=status, text=json.dumps(problem), content_type="application/x-amz-json-1.0")
+    document = f"<Error><Code>{code}</Code><Message>The proxy says so.</Message></Error>"
+    return web.Response(status=status, text=document, content_type="application/xml")
+
+
+async def _failure(request: web.Request) -> web.Response:
+    return await _refusal(request, 500, "InternalServerError" if _is_dynamodb(request) else "InternalError")
+
+
+async def _cut(request: web.Request) -> web.Response:
+    assert request.transport is not None
+    request.transport.abort()
+    return web.Response()  # to nobody
+
+
+def _runner(forward: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> web.AppRunner:
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", forward)
+    return web.AppRunner(
+        application,
+        access_log=None,
+        auto_decompress=False,
+        # A request that hangs ends with its client: forwarded later, it would be a write out of nowhere.
+        handler_cancellation=True,
+        # To refuse is to cut everyone off. (0 would wait for ever.)
+        shutdown_timeout=0.01,
+    )
+
+
+def _passed_on(headers: CIMultiDictProxy[str], others: dict[str, str]) -> CIMultiDict[str]:
+    kept = CIMultiDict(headers)
+    for name in (*_HOP_BY_HOP, *others):
+        kept.popall(name, None)
+    kept.update(others)
+    return kept
+
+
+async def _main(upstream: str, delay: float) -> None:
+    async with proxied(upstream) as proxy:
+        proxy.delay = delay
+        print(proxy.url, flush=True)  # noqa: T201 - whoever started this reads it
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":  # in a process of its own, where its work is not to count as the service's
+    asyncio.run(_main(sys.argv[1], float(sys.argv[2])))

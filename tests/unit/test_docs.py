@@ -1,0 +1,11 @@
+"""Documentation that is generated is up to date."""
+
+from tests.docs import AWS, CONFIGURATION, aws, configuration
+
+
+def test_the_configuration_page_lists_the_settings_there_are() -> None:
+    assert CONFIGURATION.read_text() == configuration(), "run: python -m tests.docs"
+
+
+def test_the_aws_page_shows_the_policy_that_the_tests_run_under() -> None:
+    assert AWS.read_text() == aws(), "run: python -m tests.docs"

@@ -1,0 +1,714 @@
+"""Pictures are what their bytes are, decode whole or are refused, and cannot be made to cost too much."""
+
+import io
+import random
+import re
+import struct
+import subprocess
+import sys
+import time
+import tracemalloc
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from itertools import chain
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from service.errors import InvalidImage, TypeMismatch, UnsupportedImage
+from service.media import IMAGE_TYPES, Picture, check_declared, declared_type, inspect, sniff
+
+MIB = 1024 * 1024
+PIXELS = 50_000_000
+SIZE = (48, 40)
+QUARTER_TURNS = {5, 6, 7, 8}
+
+TAILS = {
+    "HTML": b"<html><script>alert(1)</script></html>",
+    "a ZIP archive": b"PK\x03\x04" + bytes(range(256)) * 8,
+    "a motion video": b"\0\0\0\x10ftypmp42\0\0\0\0"
+    b"\0\0\0\x28moov\0\0\0\x20trak\0\0\0\x18mdia\0\0\0\x10minf\0\0\0\x08stbl",
+    "another picture": b"\xff\xd8\xff\xe0 gain map \xff\xd9",
+    "a zero": b"\0",
+}
+
+OTHER_FILES = {
+    "nothing": b"",
+    "one byte": b"\xff",
+    "text": b"Once upon a time",
+    "SVG": b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>',
+    "HTML": b"<!DOCTYPE html><img src=x onerror=alert(1)>",
+    "PDF": b"%PDF-1.7\n%\xe2\xe3\xcf\xd3",
+    "ZIP": b"PK\x03\x04\x14\0\0\0",
+    "TIFF, little-endian": b"II*\0\x08\0\0\0",
+    "TIFF, big-endian": b"MM\0*\0\0\0\x08",
+    "BMP": b"BM\x36\0\0\0\0\0\0\0",
+    "ICO": b"\0\0\1\0\1\0\x10\x10",
+    "HEIC": struct.pack(">I4s4sI4s4s", 24, b"ftyp", b"heic", 0, b"mif1", b"heic"),
+    "HEIF": struct.pack(">I4s4sI4s4s", 24, b"ftyp", b"mif1", 0, b"mif1", b"miaf"),
+    "MP4": struct.pack(">I4s4sI4s4s", 24, b"ftyp", b"isom", 0, b"isom", b"avc1"),
+    "MP4 with AVIF's brand behind its brands": struct.pack(">I4s4sI4s4s", 16, b"ftyp", b"isom", 0, b"avif", b""),
+    "JPEG 2000": b"\0\0\0\x0cjP  \r\n\x87\n",
+    "JPEG XL": b"\xff\x0a",
+    "WAV": b"RIFF\x24\0\0\0WAVEfmt ",
+    "AVI": b"RIFF\x24\0\0\0AVI LIST",
+    "a PNG that went through a text-mode copy": b"\x89PNG\n\x1a\n",
+    "GIF of another year": b"GIF88a\1\0\1\0\0\0\0;",
+}
+
+
+def noise(mode: str = "RGB", size: tuple[int, int] = SIZE) -> Image.Image:
+    """Return a picture that does not compress, so that a cut anywhere cuts pixels."""
+    return Image.frombytes(mode, size, random.Random(mode).randbytes(len(mode) * size[0] * size[1]))
+
+
+def saved(image: Image.Image, kind: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def animated(kind: str, mode: str = "RGB", **options: object) -> bytes:
+    image = noise(mode)
+    return saved(image, kind, save_all=True, append_images=[image.rotate(90), image.rotate(180)], **options)
+
+
+def exif(orientation: int) -> bytes:
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    return tags.tobytes()
+
+
+@cache
+def pictures() -> dict[str, tuple[bytes, str, int]]:
+    """Return whole pictures, each with its content type and number of frames."""
+    return {
+        "JPEG": (saved(noise(), "JPEG"), "image/jpeg", 1),
+        "grey JPEG": (saved(noise("L"), "JPEG"), "image/jpeg", 1),
+        "CMYK JPEG": (saved(noise("CMYK"), "JPEG"), "image/jpeg", 1),
+        "progressive JPEG": (saved(noise(), "JPEG", progressive=True), "image/jpeg", 1),
+        "progressive grey JPEG": (saved(noise("L"), "JPEG", progressive=True), "image/jpeg", 1),
+        "progressive CMYK JPEG": (saved(noise("CMYK"), "JPEG", progressive=True), "image/jpeg", 1),
+        "JPEG with restarts": (saved(noise(), "JPEG", restart_marker_rows=1), "image/jpeg", 1),
+        "PNG": (saved(noise(), "PNG"), "image/png", 1),
+        "grey PNG": (saved(noise("L"), "PNG"), "image/png", 1),
+        "transparent PNG": (saved(noise("RGBA"), "PNG"), "image/png", 1),
+        "animated PNG": (animated("PNG"), "image/png", 3),
+        "animated PNG beside another picture": (animated("PNG", default_image=True), "image/png", 3),
+        "GIF": (saved(noise("L"), "GIF"), "image/gif", 1),
+        "interlaced GIF": (saved(noise("L"), "GIF", interlace=1), "image/gif", 1),
+        "animated GIF": (animated("GIF", "L"), "image/gif", 3),
+        "colourful animated GIF": (animated("GIF", disposal=2), "image/gif", 3),
+        "WebP": (saved(noise(), "WEBP"), "image/webp", 1),
+        "lossless WebP": (saved(noise("RGBA"), "WEBP", lossless=True), "image/webp", 1),
+        "animated WebP": (animated("WEBP"), "image/webp", 3),
+        "lossless animated WebP": (animated("WEBP", "RGBA", lossless=True), "image/webp", 3),
+        "AVIF": (saved(noise(), "AVIF", speed=10), "image/avif", 1),
+        "transparent AVIF": (saved(noise("RGBA"), "AVIF", speed=10), "image/avif", 1),
+        "animated AVIF": (animated("AVIF", speed=10), "image/avif", 3),
+        "transparent animated AVIF": (animated("AVIF", "RGBA", speed=10), "image/avif", 3),
+    }
+
+
+every_picture = pytest.mark.parametrize("name", pictures())
+
+
+def check(data: bytes | bytearray, max_pixels: int = PIXELS) -> Picture:
+    return inspect(data, max_pixels=max_pixels)
+
+
+def segment(marker: int, body: bytes) -> bytes:
+    """Return a segment of a JPEG."""
+    return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
+
+
+def chunk(kind: bytes, body: bytes = b"") -> bytes:
+    """Return a chunk of a PNG."""
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def png(*chunks: bytes, size: tuple[int, int] = (1, 1)) -> bytes:
+    """Return a grey PNG with these chunks before its pixels, of which there is one row."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", *size, 8, 0, 0, 0, 0))
+    pixels = chunk(b"IDAT", zlib.compress(bytes(1 + size[0] % 1000)))
+    return b"".join([b"\x89PNG\r\n\x1a\n", header, *chunks, pixels, chunk(b"IEND")])
+
+
+def box(kind: bytes, body: bytes = b"") -> bytes:
+    """Return a box of an AVIF."""
+    return struct.pack(">I4s", 8 + len(body), kind) + body
+
+
+def gif(blocks: bytes, size: tuple[int, int] = (1, 1), trailer: bytes = b";") -> bytes:
+    return b"GIF89a" + struct.pack("<HH3B", *size, 0x80, 0, 0) + b"\0\0\0\xff\xff\xff" + blocks + trailer
+
+
+def gif_frame(size: tuple[int, int] = (1, 1), corner: tuple[int, int] = (0, 0)) -> bytes:
+    """Return a frame of a GIF whose pixels are one pixel."""
+    return b"," + struct.pack("<4HB", *corner, *size, 0) + b"\x02\x02\x44\x01\0"
+
+
+def cuts(data: bytes) -> Iterator[int]:
+    """Return places to cut at: some everywhere, all of them near both ends."""
+    yield from sorted({*range(min(64, len(data))), *range(0, len(data), 61), *range(len(data) - 64, len(data))})
+
+
+# What they are
+
+
+@every_picture
+def test_a_picture_is_what_its_bytes_are(name: str) -> None:
+    data, content_type, frames = pictures()[name]
+    assert check(data) == Picture(content_type, *SIZE, frames)
+
+
+@every_picture
+def test_it_is_the_same_in_any_buffer_and_leaves_it_as_it_was(name: str) -> None:
+    data, *_ = pictures()[name]
+    buffer = bytearray(data)
+    assert inspect(buffer, max_pixels=PIXELS) == inspect(memoryview(data), max_pixels=PIXELS) == check(data)
+    assert buffer == data
+    buffer.clear()  # which raises while anything still looks at it
+
+
+@every_picture
+def test_thirty_two_bytes_tell_the_type(name: str) -> None:
+    data, content_type, _ = pictures()[name]
+    assert sniff(data[:32]) == content_type
+
+
+@pytest.mark.parametrize("name", OTHER_FILES)
+def test_other_files_are_not_supported(name: str) -> None:
+    assert sniff(OTHER_FILES[name]) is None
+    with pytest.raises(UnsupportedImage):
+        check(OTHER_FILES[name])
+
+
+def test_an_avif_may_name_its_brand_late() -> None:
+    brands = [b"mif1", b"\0\0\0\0", b"miaf", b"MA1B", b"avif"]
+    assert sniff(struct.pack(">I4s", 28, b"ftyp") + b"".join(brands)) == "image/avif"
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
+def test_width_and_height_are_those_a_viewer_shows(kind: str, orientation: int) -> None:
+    picture = check(saved(noise(), kind, exif=exif(orientation)))
+    assert (picture.width, picture.height) == (SIZE[::-1] if orientation in QUARTER_TURNS else SIZE)
+
+
+def test_orientation_counts_behind_the_pixels_too() -> None:
+    whole = saved(noise(), "PNG")
+    late = whole[:-12] + chunk(b"eXIf", exif(6).removeprefix(b"Exif\0\0")) + whole[-12:]
+    assert check(late).width == SIZE[1]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    {
+        "nothing": b"",
+        "no TIFF": b"Exif\0\0spam",
+        "no tags": b"Exif\0\0II*\0\x08\0\0\0\0\0",
+        "tags that are not there": b"Exif\0\0II*\0\xff\xff\xff\xff",
+        "cut short": exif(6)[:-12],
+        "orientation 0": exif(0),
+        "orientation 9": exif(9),
+    }.values(),
+)
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # as decoding does, outside of tests
+def test_bad_exif_turns_nothing_and_refuses_nothing(bad: bytes) -> None:
+    for data in (
+        saved(noise(), "JPEG").replace(b"\xff\xd8", b"\xff\xd8" + segment(0xE1, bad), 1),
+        png(chunk(b"eXIf", bad.removeprefix(b"Exif\0\0"))),
+        png(chunk(b"iTXt", b"exif\0\0\0\0\0text, where Pillow keeps bytes")),
+    ):
+        assert check(data).height in {1, SIZE[1]}
+
+
+# Declared types
+
+
+@pytest.mark.parametrize(
+    ("filename", "content_type"),
+    [
+        ("photo.jpg", "image/jpeg"),
+        ("PHOTO.JPG", "image/jpeg"),
+        ("photo.jpeg", "image/jpeg"),
+        ("photo.jpe", "image/jpeg"),
+        ("photo.jfif", "image/jpeg"),
+        ("photo.png", "image/png"),
+        ("photo.apng", "image/png"),
+        ("photo.gif", "image/gif"),
+        ("photo.webp", "image/webp"),
+        ("photo.avif", "image/avif"),
+        ("photo.txt", "text/plain"),
+        ("photo.svg", "image/svg+xml"),
+        ("photo.jpg.html", "text/html"),
+        ("photo.jpg.gz", "application/gzip"),
+        ("photo.final.jpg", "image/jpeg"),
+        ("data:image/png,photo.jpg", "image/jpeg"),
+        ("photo", None),
+        ("photo.", None),
+        (".jpg", None),
+        ("", None),
+        ("photo.backup", None),
+        ("IMG_1.0", None),
+    ],
+)
+def test_an_extension_declares_a_type(filename: str, content_type: str | None) -> None:
+    assert declared_type(filename) == content_type
+
+
+def test_every_canonical_extension_declares_its_type() -> None:
+    assert {declared_type(f"a{extension}"): extension for extension in IMAGE_TYPES.values()} == dict(IMAGE_TYPES)
+
+
+@pytest.mark.parametrize(
+    "declared",
+    ["image/jpeg", "image/jpg", "image/pjpeg", "IMAGE/JPEG", " image/jpeg ", "image/jpeg; charset=binary", None],
+)
+def test_declared_types_agree_by_any_of_their_names(declared: str | None) -> None:
+    check_declared("image/jpeg", declared, None, "image/jpeg")
+
+
+@pytest.mark.parametrize("declared", ["image/png", "text/plain", "image/jpegx", "image/*", "jpeg", ""])
+def test_a_declared_type_that_disagrees_is_refused_and_not_repeated(declared: str) -> None:
+    with pytest.raises(TypeMismatch) as refusal:
+        check_declared("image/jpeg", None, "image/jpeg", declared)
+    assert not declared or declared not in refusal.value.detail.split()
+
+
+def test_an_animated_png_may_be_declared_as_one() -> None:
+    check_declared("image/png", "image/apng")
+
+
+# Whole, or refused
+
+
+@every_picture
+def test_a_picture_that_is_cut_anywhere_is_refused(name: str) -> None:
+    data, *_ = pictures()[name]
+    for cut in cuts(data):
+        with pytest.raises((InvalidImage, UnsupportedImage)):
+            pytest.fail(f"{cut} of {len(data)} bytes are {check(data[:cut])}")
+
+
+@pytest.mark.parametrize("name", [name for name in pictures() if "JPEG" in name or "GIF" in name])
+def test_a_tail_does_not_stand_in_for_missing_data(name: str) -> None:
+    data, *_ = pictures()[name]
+    for cut in (len(data) // 2, len(data) - 1, len(data) - 2):
+        with pytest.raises(InvalidImage):
+            check(data[:cut] + TAILS["HTML"] * 100)
+
+
+@every_picture
+@pytest.mark.parametrize("tail", TAILS)
+def test_a_tail_after_the_end_is_nobodys_business(name: str, tail: str) -> None:
+    data, *_ = pictures()[name]
+    assert check(data + TAILS[tail]) == check(data)
+
+
+@pytest.mark.parametrize("name", ["PNG", "transparent PNG", "animated PNG"])
+def test_a_flipped_bit_anywhere_in_a_png_is_found(name: str) -> None:
+    data, *_ = pictures()[name]
+    for place in chain(range(8, 64), range(64, len(data), 97), range(len(data) - 16, len(data))):
+        damaged = bytearray(data)
+        damaged[place] ^= 0x10
+        with pytest.raises(InvalidImage):
+            pytest.fail(f"{place}: {check(damaged)}")
+
+
+def test_missing_pixels_are_found_behind_right_checksums() -> None:
+    pixels = zlib.compress(noise("L", (100, 101)).tobytes())
+    header, end = chunk(b"IHDR", struct.pack(">IIBBBBB", 100, 100, 8, 0, 0, 0, 0)), chunk(b"IEND")
+    for kept in (0, 1, 100, len(pixels) // 2, len(pixels) - 200):
+        with pytest.raises(InvalidImage):
+            check(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", pixels[:kept]) + end)
+
+
+def test_a_jpeg_that_only_lacks_its_end_marker_is_refused() -> None:
+    for name in ("JPEG", "progressive JPEG", "grey JPEG"):
+        data, *_ = pictures()[name]
+        assert data.endswith(b"\xff\xd9")
+        for missing in (data[:-2], data[:-2] + bytes(1000), data[:-2] + b"<html>"):
+            with pytest.raises(InvalidImage, match="end is missing"):
+                check(missing)
+
+
+def test_the_end_of_a_thumbnail_is_not_the_end_of_the_picture() -> None:
+    data, *_ = pictures()["JPEG"]
+    with_thumbnail = data[:2] + segment(0xE1, b"Exif\0\0MM\0*\0\0\0\x08\0\0" + data) + data[2:]
+    assert check(with_thumbnail).width == SIZE[0]
+    with pytest.raises(InvalidImage):
+        check(with_thumbnail[: -len(data) // 2])
+
+
+def test_a_jpeg_of_several_pictures_counts_as_its_first() -> None:
+    image = noise()
+    data = saved(image, "MPO", save_all=True, append_images=[noise(size=(96, 80))])
+    assert check(data) == Picture("image/jpeg", *SIZE, 1)
+
+
+def test_a_jpeg_that_ends_before_it_begins_is_refused() -> None:
+    data, *_ = pictures()["JPEG"]
+    with pytest.raises(InvalidImage, match="end is missing"):
+        check(b"\xff\xd8\xff\xd9" + data)
+
+
+@pytest.mark.parametrize("gap", [b"\xff", b"\xff" * 1000, b"\0", b"\xff\0\xff\xd3"])
+def test_fill_between_the_segments_of_a_jpeg_is_passed_over(gap: bytes) -> None:
+    data, *_ = pictures()["JPEG"]
+    app0 = 2 + 2 + int.from_bytes(data[4:6], "big")
+    assert check(data[:app0] + gap + data[app0:]).width == SIZE[0]
+
+
+@pytest.mark.parametrize(
+    "frames",
+    {
+        "an extension only": b"!\xfe\x05hello\0",
+        "no frame": b"",
+        "a frame cut short": gif_frame()[:-2],
+        "a frame with bad codes": b"," + struct.pack("<4HB", 0, 0, 1, 1, 0) + b"\x02\x01\xff\0",
+        "a frame with less than its pixels": gif_frame((9, 9)),
+        "a frame without pixels": gif_frame((0, 0)),
+        "bytes between blocks": gif_frame() + b"spam" + gif_frame(),
+    }.values(),
+)
+def test_a_gif_with_bad_blocks_is_refused(frames: bytes) -> None:
+    assert check(gif(gif_frame() + gif_frame())).frames == 2
+    with pytest.raises(InvalidImage):
+        check(gif(frames))
+
+
+@pytest.mark.parametrize("announced", [0, 1, 2, 4, 2**31, 2**32 - 1])
+def test_an_animation_has_the_frames_it_announces(announced: int) -> None:
+    data, *_ = pictures()["animated PNG"]
+    real = chunk(b"acTL", struct.pack(">II", 3, 0))
+    assert real in data
+    with pytest.raises(InvalidImage):
+        check(data.replace(real, chunk(b"acTL", struct.pack(">II", announced, 0))))
+    with pytest.raises(InvalidImage):
+        check(data.replace(real, real + real))
+
+
+def with_a_bad_last_frame(name: str) -> bytes:
+    """Return an animation whose structure is whole and whose last frame is not."""
+    data, *_ = pictures()[name]
+    if name == "animated PNG":
+        start = data.rindex(b"fdAT")
+        end = start + 4 + int.from_bytes(data[start - 4 : start], "big")
+        body = data[start + 4 : start + 8] + bytes(end - start - 8)
+        return data[: start - 4] + chunk(b"fdAT", body) + data[end + 4 :]
+    if name == "lossless animated WebP":
+        codes = data.rindex(b"VP8L") + 16
+        return data[:codes] + bytes(60) + data[codes + 60 :]
+    if name == "animated AVIF":  # the last sample is at the end
+        entries = data.rindex(b"stsz") + 12
+        (last,) = struct.unpack_from(">I", data, entries + 4 * int.from_bytes(data[entries : entries + 4], "big"))
+        return data[:-last] + bytes(last)
+    return data[:-200] + bytes(60) + data[-140:]
+
+
+@pytest.mark.parametrize("name", ["animated PNG", "animated GIF", "lossless animated WebP", "animated AVIF"])
+def test_the_last_frame_must_decode_like_the_first(name: str) -> None:
+    with pytest.raises(InvalidImage, match="does not decode whole"):
+        check(with_a_bad_last_frame(name))
+
+
+# Zero and too much
+
+
+def sized_jpeg(width: int, height: int) -> bytes:
+    data, *_ = pictures()["JPEG"]
+    return re.sub(rb"(?s)(\xff\xc0...)....", lambda sof: sof[1] + struct.pack(">HH", height, width), data, count=1)
+
+
+def sized_webp(width: int, height: int) -> bytes:
+    data, *_ = pictures()["animated WebP"]
+    canvas = struct.pack("<I", width - 1)[:3] + struct.pack("<I", height - 1)[:3]
+    return data[:24] + canvas + data[30:]
+
+
+def sized_avif(width: int, height: int, data: bytes | None = None) -> bytes:
+    """Return an AVIF whose container, item and track both, lies about the size."""
+    lie = bytearray(data or pictures()["AVIF"][0])
+    for ispe in re.finditer(rb"ispe", lie):
+        struct.pack_into(">II", lie, ispe.end() + 4, width, height)
+    for tkhd in re.finditer(rb"tkhd", lie):
+        struct.pack_into(">II", lie, tkhd.end() + 88, width << 16, height << 16)
+    for entry in re.finditer(rb"(?s)stsd.{12}av01", lie):
+        struct.pack_into(">HH", lie, entry.end() + 24, width, height)
+    return bytes(lie)
+
+
+@pytest.mark.parametrize("size", [(0, 0), (0, 10), (10, 0)])
+def test_a_picture_without_width_or_height_is_refused(size: tuple[int, int]) -> None:
+    for data in (sized_jpeg(*size), png(size=size), gif(gif_frame((0, 0)), size)):
+        with pytest.raises(InvalidImage, match="zero"):
+            check(data)
+    with pytest.raises(InvalidImage):
+        check(sized_avif(*size))
+
+
+def test_a_gif_without_a_screen_is_as_large_as_its_frame() -> None:
+    assert check(gif(gif_frame(), size=(0, 0))) == Picture("image/gif", 1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    {
+        "JPEG": sized_jpeg(65_500, 65_500),
+        "PNG": png(size=(60_000, 60_000)),
+        "long PNG": png(size=(2**31 - 1, 2**31 - 1)),
+        "GIF": gif(gif_frame((65_535, 65_535))),
+        "GIF with an empty screen": gif(gif_frame((65_535, 65_535)), size=(0, 0)),
+        "GIF whose second frame is far away": gif(gif_frame() + gif_frame(corner=(65_000, 65_000))),
+        "WebP": sized_webp(16_383, 16_383),
+        "AVIF": sized_avif(16_384, 16_384),
+    }.values(),
+)
+def test_a_picture_of_too_many_pixels_is_refused_by_its_header(bomb: bytes) -> None:
+    with pytest.raises(InvalidImage, match="50,000,000 pixels"):
+        check(bomb)
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+def test_an_avif_that_lies_about_its_size_is_not_decoded(frames: int) -> None:
+    image = Image.new("L", (2048, 2048))
+    data = saved(image, "AVIF", speed=10, save_all=True, append_images=[image] * (frames - 1))
+    assert check(data).frames == frames
+    with pytest.raises(InvalidImage, match="larger than it says"):
+        check(sized_avif(64, 64, data))
+
+
+def relocated(data: bytes, place: str) -> bytes:
+    """Return an AVIF whose one item lies somewhere else: in pieces in mdat, or in idat."""
+    ftyp = data[: int.from_bytes(data[:4], "big")]
+    tables = data[len(ftyp) + 12 : data.index(b"mdat") - 4]  # of meta
+    start, end = tables.index(b"iloc") - 4, tables.index(b"iinf") - 4
+    av1 = data[data.index(b"mdat") + 4 :]
+    method, first = (1, 0) if place == "idat" else (0, len(ftyp) + 8)
+    extents = [(first, 3), (first + 3, len(av1) - 3)]  # a cut inside the sequence header
+    iloc = struct.pack(">BxxxHHHHHH", 1, 0x4400, 1, 1, method, 0, len(extents))
+    iloc += b"".join(struct.pack(">II", *extent) for extent in extents)
+    meta = bytes(4) + tables[:start] + box(b"iloc", iloc) + tables[end:] + (box(b"idat", av1) if method else b"")
+    return ftyp + (b"" if method else box(b"mdat", av1)) + box(b"meta", meta)
+
+
+@pytest.mark.parametrize("place", ["idat", "pieces"])
+def test_no_part_of_an_avif_lies_unseen(place: str) -> None:
+    honest = relocated(saved(Image.new("L", (2048, 2048)), "AVIF", speed=10), place)
+    assert check(honest) == Picture("image/avif", 2048, 2048, 1)
+    with pytest.raises(InvalidImage, match="larger than it says"):
+        check(sized_avif(64, 64, honest))
+
+
+def test_a_track_of_an_avif_is_looked_at_like_an_item() -> None:
+    image = Image.new("L", (2048, 2048))
+    lie = bytearray(sized_avif(64, 64, saved(image, "AVIF", speed=10, save_all=True, append_images=[image])))
+    struct.pack_into(">I", lie, lie.index(b"iinf") - 8, 2)  # leaves the item a temporal delimiter
+    with pytest.raises(InvalidImage, match="larger than it says"):
+        check(lie)
+    data, *_ = pictures()["animated AVIF"]
+    with pytest.raises(InvalidImage, match="ambiguous"):
+        check(data.replace(b"stss", b"stco"))
+
+
+def test_frames_count_as_often_as_there_are() -> None:
+    for name in ("animated PNG", "animated GIF", "animated WebP", "animated AVIF"):
+        data, *_ = pictures()[name]
+        assert check(data, max_pixels=2 * 4096).frames == 3
+        with pytest.raises(InvalidImage, match="pixels"):
+            check(data, max_pixels=2 * 4096 - 1)
+    large = noise("L", (100, 90))
+    for kind, frames in (("PNG", 1), ("GIF", 2), ("WEBP", 2), ("AVIF", 2)):
+        data = saved(large, kind, save_all=frames > 1, append_images=[large.rotate(90)])
+        assert check(data, max_pixels=frames * 100 * 90).frames == frames
+        with pytest.raises(InvalidImage, match="pixels"):
+            check(data, max_pixels=frames * 100 * 90 - 1)
+
+
+def avif_of(mdat: bytes, *items: tuple[int, ...]) -> bytes:
+    """Return an AVIF of items that are extents of mdat, each in turns its offset and its length."""
+    ftyp = pictures()["AVIF"][0][:32]
+    entries = b"".join(
+        struct.pack(f">HHH{len(extents)}I", number, 0, len(extents) // 2, *extents)
+        for number, extents in enumerate(items, 1)
+    )
+    iloc = box(b"iloc", struct.pack(">IHH", 0, 0x4400, len(items)) + entries)
+    return ftyp + box(b"mdat", mdat) + box(b"meta", bytes(4) + iloc)
+
+
+def avif_of_samples(count: int) -> bytes:
+    """Return an AVIF that says it has so many samples, of a byte each."""
+    data = bytearray(pictures()["animated AVIF"][0])
+    struct.pack_into(">II", data, data.index(b"stsz") + 8, 1, count)
+    struct.pack_into(">I", data, data.index(b"stsc") + 16, count)
+    return bytes(data)
+
+
+def hostile() -> Iterator[tuple[str, bytes]]:
+    """Return files that cost much more than their size suggests, unless somebody counts."""
+    yield "500,000 frames, GIF", gif(gif_frame() * 500_000)
+    controls = [chunk(b"fcTL", struct.pack(">5I2H2B", each, 1, 1, 0, 0, 1, 10, 0, 0)) for each in range(20_000)]
+    yield "20,000 frames, PNG", png(chunk(b"acTL", struct.pack(">II", 20_000, 0)), *controls)
+    data, *_ = pictures()["animated WebP"]
+    first = data.index(b"ANMF")
+    frames = data[8:first] + data[first : data.index(b"ANMF", first + 4)] * 20_000
+    yield "20,000 frames, WebP", b"RIFF" + struct.pack("<I", len(frames)) + frames
+
+    data, *_ = pictures()["progressive JPEG"]
+    last_scan = data[data.rindex(b"\xff\xda") : -2]
+    yield "100 scans", data[:-2] + last_scan * 100 + data[-2:]
+    yield "a million segments", data[:2] + segment(0xE0, b"") * 1_000_000 + data[2:]
+    yield "a million bytes of fill", data[:2] + b"\xff" * 1_000_000 + data[2:]
+
+    yield "a million extensions", gif(b"!\xfe" + b"\1x" * 1_000_000 + b"\0" + gif_frame())
+    inflating = zlib.compress(b"\xff" * MIB, 9)
+    yield "a thousand texts of 1 MiB", png(chunk(b"iTXt", b"a\0\1\0\0\0" + inflating) * 1_000)
+    yield "a thousand profiles of 1 MiB", png(chunk(b"iCCP", b"a\0\0" + inflating) * 1_000)
+
+    data, *_ = pictures()["AVIF"]
+    yield "a million boxes", data[:32] + box(b"free") * 1_000_000 + data[32:]
+    yield "40,000 items", avif_of(bytes(8), *[(40, 8)] * 40_000)
+    yield "a thousand times the same item", avif_of(bytes(MIB), *[(40, MIB)] * 1_000)
+    yield "a thousand times the same extent", avif_of(bytes(MIB), (40, MIB) * 1_000)
+    yield "a million AV1 units", avif_of(b"\x12\0" * MIB, (40, 2 * MIB))
+    yield "a billion samples", avif_of_samples(10**9)
+
+
+HOSTILE = dict(hostile())
+INFLATING = zlib.compress(bytes(64 * MIB), 9)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_files_are_refused_before_they_cost_anything(name: str) -> None:
+    began = time.process_time()
+    with pytest.raises(InvalidImage) as refusal:
+        check(HOSTILE[name])
+    assert refusal.value.__cause__ is None  # no decoder has met it
+    assert time.process_time() - began < 2  # seconds; they would take up to minutes
+
+
+@pytest.mark.parametrize(
+    "bomb", [chunk(b"iCCP", b"a\0\0" + INFLATING), chunk(b"zTXt", b"a\0\0" + INFLATING)], ids=["profile", "text"]
+)
+def test_what_inflates_without_end_is_refused(bomb: bytes) -> None:
+    with pytest.raises(InvalidImage):
+        check(png(bomb))
+
+
+# How it behaves
+
+
+@pytest.mark.parametrize("name", ["JPEG", "progressive JPEG", "PNG", "GIF", "AVIF"])
+def test_bytes_are_not_copied(name: str) -> None:
+    data = pictures()[name][0] + bytes(8 * MIB)
+    tracemalloc.start()
+    try:
+        check(data)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < MIB
+
+
+def test_threads_do_not_disturb_each_other() -> None:
+    whole = [data for data, *_ in pictures().values()]
+    files = [*whole, *(data[:-20] for data in whole)] * 4
+
+    def outcome(data: bytes) -> Picture | str:
+        try:
+            return check(data)
+        except InvalidImage as refusal:
+            return refusal.detail
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(outcome, files)) == [outcome(data) for data in files]
+
+
+def test_pillow_is_loaded_with_the_first_picture_and_only_the_plugins_of_the_five_types() -> None:
+    script = (
+        "import sys, service.media\n"
+        "assert not any(name.startswith('PIL') for name in sys.modules)\n"
+        "import service.media.decoding\n"
+        "print(*sorted(name for name in sys.modules if name.startswith('PIL.') and name.endswith('Plugin')))"
+    )
+    python = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert python.stdout.split() == [f"PIL.{kind}ImagePlugin" for kind in ("Avif", "Gif", "Jpeg", "Png", "WebP")]
+
+
+def test_odd_exif_is_not_written_into_the_log() -> None:
+    odd = b"II*\0\x08\0\0\0" + struct.pack("<HHHII", 1, 0x0132, 2, 20, 0xFFFF)
+    data = pictures()["JPEG"][0].replace(b"\xff\xd8", b"\xff\xd8" + segment(0xE1, b"Exif\0\0" + odd), 1)
+    script = "import sys, service.media as media; media.inspect(sys.stdin.buffer.read(), max_pixels=10_000)"
+    python = subprocess.run([sys.executable, "-c", script], input=data, capture_output=True, check=True)
+    assert python.stderr == b""
+
+
+def test_no_detail_repeats_the_input() -> None:
+    for data in (b"secret", b"GIF89asecret, secret, secret", b"\xff\xd8\xffsecret", b"\x89PNG\r\n\x1a\nsecret" * 9):
+        with pytest.raises((InvalidImage, UnsupportedImage)) as refusal:
+            check(data)
+        assert refusal.value.detail
+        assert "secret" not in refusal.value.detail
+
+
+# Anything else
+
+
+MAGIC = [
+    b"",
+    b"\xff\xd8\xff",
+    b"\x89PNG\r\n\x1a\n",
+    b"GIF89a",
+    b"RIFF\xff\0\0\0WEBPVP8X",
+    b"\0\0\0\x10ftypavif\0\0\0\0",
+]
+
+
+@st.composite
+def mutations(draw: st.DrawFn) -> bytes:
+    """Return a picture with a few of its bytes changed, dropped or doubled."""
+    data = bytearray(pictures()[draw(st.sampled_from(sorted(pictures())))][0])
+    for _ in range(draw(st.integers(1, 6))):
+        start = draw(st.integers(0, len(data)) | st.integers(0, min(300, len(data))))
+        end = start + draw(st.integers(0, 8) | st.integers(0, 2000))
+        data[start:end] = draw(st.binary(max_size=8) | st.just(bytes(data[start:end]) * 2))
+    return bytes(data)
+
+
+def judged(data: bytes) -> None:
+    """Fail unless the bytes are a picture, or are refused in one of the two ways."""
+    try:
+        picture = inspect(data, max_pixels=200_000)
+    except UnsupportedImage:
+        assert sniff(data) is None
+    except InvalidImage:
+        return
+    else:
+        assert picture.content_type == sniff(data)
+        assert 0 < picture.width * picture.height * picture.frames <= 200_000
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(MAGIC), st.binary(max_size=400))
+@example(MAGIC[1], b"\xd9")
+@example(MAGIC[3], b"")
+def test_any_bytes_are_judged(magic: bytes, rest: bytes) -> None:
+    judged(magic + rest)
+
+
+@settings(max_examples=500, deadline=None)
+@given(mutations())
+def test_any_damage_is_judged(data: bytes) -> None:
+    judged(data)
+
+
+@given(st.text())
+def test_any_filename_declares_a_type_or_none(filename: str) -> None:
+    declared = declared_type(filename)
+    assert declared is None or "/" in declared
