@@ -1,0 +1,82 @@
+"""Real S3s to send things to: the emulator, and Ceph's gateway, which nobody wrote for tests."""
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import aiohttp
+import pytest
+
+from bootstrap.emulator import AccessKey
+from service import model
+from service.aws.s3 import S3ObjectStore
+from service.aws.session import Clients, opened_clients
+from service.settings import Settings
+from tests.api.client import ApiClient, over_http
+from tests.aws.stand_in import Account, opened_in, sdk_environment
+from tests.servers import rgw
+
+
+@dataclass(frozen=True)
+class Storage:
+    """An S3, a key to it, and a bucket there."""
+
+    endpoint_url: str
+    key: AccessKey
+    bucket: str
+
+    def environment(self) -> AbstractContextManager[None]:
+        """Let the SDK find it."""
+        return sdk_environment(self.endpoint_url, self.key)
+
+
+@pytest.fixture(scope="session")
+async def ministack(account: Account) -> Storage:
+    """Return the emulator's S3, for a user with the least policy."""
+    return Storage(account.emulator.endpoint_url, account.key, account.settings.bucket)
+
+
+@pytest.fixture(scope="session")
+async def ceph(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Storage]:
+    """Return Ceph's gateway with a bucket."""
+    if reason := rgw.available():
+        pytest.skip(reason)
+    async with rgw.running_gateway(tmp_path_factory.mktemp("ceph")) as gateway:
+        storage = Storage(gateway.endpoint_url, gateway.key, "pixdepot")
+        async with opened_in(storage.environment(), opened_clients(Settings())) as clients:
+            await clients.s3.create_bucket(Bucket=storage.bucket)
+        yield storage
+
+
+@pytest.fixture(scope="session", params=["ministack", "ceph"])
+def storage(request: pytest.FixtureRequest) -> Storage:
+    """Return each S3."""
+    found: Storage = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture(scope="session")
+async def clients(storage: Storage) -> AsyncIterator[Clients]:
+    """Return the service's own clients of each S3."""
+    async with opened_in(storage.environment(), opened_clients(Settings())) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+async def objects(clients: Clients, storage: Storage) -> S3ObjectStore:
+    """Return the object store in each S3. Tests share it, so they use keys of their own."""
+    return S3ObjectStore(clients, storage.bucket, model.now)
+
+
+@pytest.fixture(scope="session")
+async def browser() -> AsyncIterator[ApiClient]:
+    """Return what follows links, to wherever they lead."""
+    async with aiohttp.ClientSession(auto_decompress=False) as session:
+        yield ApiClient("", over_http(session))
+
+
+@pytest.fixture
+def user() -> str:
+    """Return a user whom no other test knows."""
+    return f"user-{secrets.token_hex(8)}"

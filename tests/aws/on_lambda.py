@@ -1,0 +1,74 @@
+"""The service on Lambda behind API Gateway, both emulated, as `bootstrap up --lambda` sets it up."""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from functools import cache
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from bootstrap.commands import up
+from bootstrap.emulator import Emulator
+from bootstrap.gateway import GATEWAY_RESPONSES
+from bootstrap.packaging import Package, Target, build
+from lambda_adapter.api import PAYLOAD_BYTES
+from tests.api.client import Answer, ApiClient, Send, over_http
+from tests.aws.stand_in import new_settings, sdk_environment
+
+_LARGEST = 10 * 2**20  # bytes that API Gateway takes
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html
+
+
+@cache
+def package() -> Package:
+    """Return the functions' package for this machine."""
+    return build(Target.this_machine())
+
+
+@asynccontextmanager
+async def deployed(emulator: Emulator, **settings: Any) -> AsyncIterator[ApiClient]:
+    """Bootstrap a deployment of its own, and return a client that speaks to it through API Gateway."""
+    with sdk_environment(emulator.endpoint_url, emulator.root):
+        made = await up(new_settings(**settings), package())
+    assert made.url
+    async with aiohttp.ClientSession(auto_decompress=False) as session:
+        send = through_api_gateway(over_http(session), made.url)
+        yield ApiClient(made.url, send, largest_request=PAYLOAD_BYTES)
+
+
+def through_api_gateway(send: Send, base_url: str) -> Send:
+    """Return a way to send requests that sets right what the emulator does otherwise than API Gateway.
+
+    - It decodes the path before the function sees it; a REST API hands it on as it was sent.
+    - It reads whatever it is sent; API Gateway answers 413 to more than 10 MB before it reads that.
+    - It adds a Content-Length of 0 to a 304, where it would be the picture's (RFC 9110 section 8.6).
+
+    The ids that both add to an answer are left out, since they are no part of ours.
+    """
+
+    async def sent(method: str, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        if not url.startswith(base_url):
+            return await send(method, url, headers, body)
+        announced = CIMultiDict(headers).get("Content-Length")
+        if int(announced or len(body)) > _LARGEST:
+            return _too_large()
+        parts = urlsplit(url)
+        encoded = parts._replace(path=parts.path.replace("%", "%25")).geturl()
+        answer = await send(method, encoded, headers, body)
+        unwanted = {"x-amzn-requestid", "x-amz-request-id", *(["content-length"] if answer.status == 304 else [])}
+        kept = [(name, value) for name, value in answer.headers.items() if name.lower() not in unwanted]
+        return Answer(answer.status, CIMultiDictProxy(CIMultiDict(kept)), answer.body)
+
+    return sent
+
+
+def _too_large() -> Answer:
+    """Return what API Gateway answers by itself, as bootstrap has told it to."""
+    answer = GATEWAY_RESPONSES["REQUEST_TOO_LARGE"]
+    problem = json.loads(answer["responseTemplates"]["application/json"])
+    request_id = problem["request_id"] = "made-by-the-gateway"
+    headers = {"Content-Type": "application/problem+json", "X-Request-ID": request_id}
+    return Answer(int(answer["statusCode"]), CIMultiDictProxy(CIMultiDict(headers)), json.dumps(problem).encode())

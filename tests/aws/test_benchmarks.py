@@ -1,0 +1,41 @@
+"""The benchmarks run, and say what they should; how fast anything is, is not for a test to judge."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from click.testing import CliRunner
+
+from benchmarks import overlap
+from benchmarks.__main__ import BENCHMARKS, main
+from benchmarks.figures import Figure
+
+
+async def test_the_overlap_of_an_upload_s_writes_is_measured() -> None:
+    figures = await overlap.measure(rounds=1, sizes=(1_000, 2_000_000))
+    away = overlap.DELAY.total_seconds() * 1000
+    assert [figure.name.rpartition(", ")[2] for figure in figures] == ["1,000 bytes", "2,000,000 bytes"]
+    for figure in figures:
+        assert figure.ours > away
+        assert figure.rival > away
+        assert figure.goal == 1.15
+
+
+def test_a_figure_is_good_up_to_its_goal() -> None:
+    figure = Figure("a question", ours=11.5, rival=10, goal=1.15)
+    assert (figure.ratio, figure.ok) == (1.15, True)
+    assert not replace(figure, ours=11.6).ok
+
+
+def test_the_command_prints_an_object_a_line_and_fails_where_a_goal_is_missed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def measured() -> list[Figure]:
+        return [Figure("one", 10, 10, 1.1), Figure("two", 20, 10, 1.1)]
+
+    monkeypatch.setitem(BENCHMARKS, "overlap", measured)
+    ended = CliRunner().invoke(main, ["overlap", "--json"])
+    lines = [json.loads(line) for line in ended.output.splitlines()]
+    assert ended.exit_code == 1
+    assert lines[0] == {"name": "one", "ours": 10, "rival": 10, "ratio": 1.0, "goal": 1.1, "ok": True}
+    assert (lines[1]["ratio"], lines[1]["ok"]) == (2.0, False)
