@@ -1,0 +1,126 @@
+"""The commands, as they are typed."""
+
+import json
+import re
+import shlex
+import socket
+import sqlite3
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from service.server import check_exposure
+from service.settings import Settings, SettingsError, described
+from tests.api.client import DESCRIPTION
+from tests.process.servers import PIXDEPOT, Server, run, serving
+
+
+async def test_serve_says_where_it_listens_and_what_to_try(server: Server, tmp_path: Path) -> None:
+    listens, tried = server.greeting.splitlines()
+    assert server.url in listens
+    assert str(server.data) in listens
+    curl = re.search(r"curl .+", tried)
+    assert curl
+    answer = await run(*shlex.split(curl[0]), "--silent", directory=tmp_path)
+    assert json.loads(answer.out).keys() == {"images", "count", "next_cursor"}
+
+
+async def test_python_m_service_is_the_same_command(tmp_path: Path) -> None:
+    async with serving(tmp_path, sys.executable, "-m", "service") as server:
+        assert (await server.api.get("/health")).status == 200
+        server.process.terminate()
+        assert await server.ended() == 0
+    helps = [
+        await run(*command, "--help", directory=tmp_path)
+        for command in ((sys.executable, "-m", "service"), (PIXDEPOT, "serve"))
+    ]
+    by_module, by_name = (each.out.partition("\n")[2] for each in helps)
+    assert "--port" in by_module
+    assert by_module == by_name
+
+
+async def test_the_help_of_serve_tells_every_setting(tmp_path: Path) -> None:
+    shown = (await run(PIXDEPOT, "serve", "--help", directory=tmp_path)).out
+    for name, default, doc in described():
+        assert re.search(rf"^ *{name}(  \[{re.escape(default)}\])?$", shown, re.MULTILINE), name
+        assert doc in shown
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "told"),
+    [
+        ("PIXDEPOT_MAX_PIXELS", "abc", "PIXDEPOT_MAX_PIXELS takes a whole number"),
+        ("PIXDEPOT_TYPO", "1", "PIXDEPOT_TYPO is not a setting"),
+        ("PIXDEPOT_DATA_DIR", "/dev/null/data", "/dev/null"),
+    ],
+)
+@pytest.mark.parametrize("command", ["serve", "sweep"])
+async def test_a_setting_that_cannot_be_meant_is_told_in_a_line(
+    tmp_path: Path, command: str, setting: str, value: str, told: str
+) -> None:
+    refused = await run(PIXDEPOT, command, directory=tmp_path, **{setting: value})
+    assert refused.code not in {0, None}
+    assert refused.error.count("\n") == 1
+    assert told in refused.error
+
+
+async def test_a_port_that_is_taken_is_told_in_a_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        refused = await run(PIXDEPOT, "serve", "--port", port, directory=tmp_path)
+    assert refused.code != 0
+    assert refused.error.count("\n") == 1
+    assert "in use" in refused.error
+    assert port in refused.error
+
+
+async def test_a_data_directory_of_a_newer_version_is_told_in_a_line(tmp_path: Path) -> None:
+    (tmp_path / "pixdepot-data").mkdir()
+    with closing(sqlite3.connect(tmp_path / "pixdepot-data" / "pixdepot.db")) as newer:
+        newer.execute("PRAGMA user_version = 99")
+    refused = await run(PIXDEPOT, "serve", "--port", "0", directory=tmp_path)
+    assert refused.code != 0
+    assert refused.error.count("\n") == 1
+    assert "newer" in refused.error
+
+
+async def test_everyone_as_anyone_is_not_served_to_the_network(tmp_path: Path) -> None:
+    refused = await run(PIXDEPOT, "serve", "--host", "0.0.0.0", "--port", "0", directory=tmp_path)
+    assert refused.code != 0
+    assert refused.out == ""
+    assert refused.error.count("\n") == 1
+    assert "PIXDEPOT_ALLOW_OPEN_AUTH=1" in refused.error
+
+
+@pytest.mark.parametrize(
+    "host", ["0.0.0.0", "::", "10.1.2.3", "::ffff:10.1.2.3", "example.org", "localhost.example.org"]
+)
+def test_open_auth_beyond_loopback_takes_an_explicit_word(host: str) -> None:
+    with pytest.raises(SettingsError, match="PIXDEPOT_ALLOW_OPEN_AUTH"):
+        check_exposure(Settings(), host)
+    check_exposure(Settings(allow_open_auth=True), host)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
+def test_open_auth_on_loopback_takes_no_word(host: str) -> None:
+    check_exposure(Settings(), host)
+
+
+async def test_openapi_prints_the_committed_description(tmp_path: Path) -> None:
+    printed = await run(PIXDEPOT, "openapi", directory=tmp_path)
+    assert printed.code == 0
+    assert printed.out == DESCRIPTION.read_text()
+
+
+async def test_sweep_removes_what_is_due_beside_a_running_server(tmp_path: Path) -> None:
+    async with serving(tmp_path) as server:
+        kept, deleted = await server.api.uploaded(title="kept"), await server.api.uploaded(title="deleted")
+        await server.api.delete(f"/images/{deleted['image_id']}", {"user_id": "ada"})
+        with closing(sqlite3.connect(server.data / "pixdepot.db")) as records, records:  # as if its time had come
+            records.execute("UPDATE images SET deadline = 0 WHERE deadline IS NOT NULL")
+        swept = [await run(PIXDEPOT, "sweep", directory=tmp_path, PIXDEPOT_DATA_DIR="data") for _ in range(2)]
+        assert [each.out for each in swept] == ["1 removed, 0 failed\n", "0 removed, 0 failed\n"]
+        assert [each.code for each in swept] == [0, 0]
+        assert [each["title"] for each in (await server.api.get("/images")).json["images"]] == [kept["title"]]

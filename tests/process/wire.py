@@ -1,0 +1,75 @@
+"""HTTP/1.1 by hand, for what no well-behaved client would send."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from tests.process.servers import Server
+
+SOON = 10  # seconds
+
+
+@dataclass(frozen=True)
+class Response:
+    """What came over the wire; header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = b""
+
+    @property
+    def json(self) -> Any:
+        """Return the body as a document."""
+        return json.loads(self.body)
+
+    @property
+    def outcome(self) -> tuple[int, str]:
+        """Return the status, and the code of the problem."""
+        assert self.headers["content-type"] == "application/problem+json"
+        assert self.json["request_id"] == self.headers["x-request-id"]
+        return self.status, self.json["code"]
+
+
+@dataclass(frozen=True)
+class Wire:
+    """One connection."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    def send(self, *pieces: bytes) -> None:
+        """Send these bytes."""
+        self.writer.writelines(pieces)
+
+    async def head(self) -> Response:
+        """Return the next response, without its body."""
+        head = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), SOON)
+        first, *lines = head.decode("latin-1").rstrip("\r\n").split("\r\n")
+        headers = dict(line.split(": ", 1) for line in lines)
+        return Response(int(first.split()[1]), {name.lower(): value for name, value in headers.items()})
+
+    async def body(self, head: Response) -> bytes:
+        """Return the body that follows a head."""
+        return await asyncio.wait_for(self.reader.readexactly(int(head.headers.get("content-length", 0))), SOON)
+
+    async def response(self) -> Response:
+        """Return the next response."""
+        head = await self.head()
+        return Response(head.status, head.headers, await self.body(head))
+
+    async def rest(self) -> bytes:
+        """Return what comes until the server closes the connection."""
+        return await asyncio.wait_for(self.reader.read(), SOON)
+
+
+@asynccontextmanager
+async def connected(server: Server) -> AsyncIterator[Wire]:
+    """Connect to a server."""
+    wire = Wire(*await asyncio.open_connection("127.0.0.1", server.port))
+    try:
+        yield wire
+    finally:
+        wire.writer.transport.abort()
