@@ -89,7 +89,7 @@ NEEDED: dict[str, Callable[[ApiClient], Awaitable[Answer]] | None] = {
     "dynamodb:UpdateItem": delete_upload,
     "dynamodb:DeleteItem": None,
     "dynamodb:Query": lambda api: api.get("/images"),
-    "dynamodb:BatchGetItem": lambda api: api.get("/images?user_id=permissions"),
+    "dynamodb:BatchGetItem": lambda api: api.get("/images?tags=permissions"),
     "dynamodb:BatchWriteItem": lambda api: api.upload(DATA),
 }
 
@@ -102,7 +102,7 @@ def test_every_action_of_the_policy_is_tried(account: Account) -> None:
 async def stocked(account: Account) -> Account:
     """Return the account with an image to look at."""
     async with opened_in(account.environment(), served(account.settings)) as api:
-        await api.uploaded(DATA, user_id="permissions")
+        await api.uploaded(DATA, user_id="permissions", tags=["permissions"])
     return account
 
 
