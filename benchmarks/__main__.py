@@ -7,10 +7,11 @@ from typing import Any
 
 import click
 
-from . import lists_dynamodb, lists_sqlite, overlap
+from . import cold_start, lists_dynamodb, lists_sqlite, overlap
 from .figures import Figure
 
 BENCHMARKS: dict[str, Callable[[], Coroutine[Any, Any, list[Figure]]]] = {
+    "cold_start": cold_start.measure,
     "lists_dynamodb": lists_dynamodb.measure,
     "lists_sqlite": lists_sqlite.measure,
     "overlap": overlap.measure,

@@ -160,7 +160,7 @@ async def _writes() -> list[Figure]:
             for work in (
                 records.begin(upload),
                 records.prepare(upload),
-                records.publish(image, None),
+                records.publish(image, settled=True),
                 records.retire(image.image_id, {State.READY}, image.created_at),
             ):
                 await work

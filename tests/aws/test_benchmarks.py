@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import overlap
+from benchmarks import cold_start, lists_dynamodb, lists_sqlite, overlap
 from benchmarks.__main__ import BENCHMARKS, main
 from benchmarks.figures import Figure
 
@@ -19,6 +19,25 @@ async def test_the_overlap_of_an_upload_s_writes_is_measured() -> None:
         assert figure.ours > away
         assert figure.rival > away
         assert figure.goal == 1.15
+
+
+async def test_what_lists_read_is_counted_on_dynamodb() -> None:
+    figures = {figure.name: figure for figure in await lists_dynamodb.measure(short=True)}
+    assert figures["a user, 300 images"].ours >= 1
+    assert figures["a user, 300 images, against a scan"].ratio < 1
+    assert figures["a title of 18 letters, 3 tags: its record"].ours == 1
+    assert figures["a title of 18 letters, 3 tags: its index rows"].ours > 3
+
+
+async def test_every_shape_of_list_is_timed_on_sqlite() -> None:
+    figures = await lists_sqlite.measure(short=True)
+    assert len(figures) == 10
+    assert all(figure.ours > 0 and figure.rival == figures[0].rival for figure in figures)
+
+
+async def test_a_cold_start_is_timed_from_the_functions_zip() -> None:
+    (figure,) = await cold_start.measure(rounds=1)
+    assert min(figure.ours, figure.rival) > 50  # milliseconds: each was a process that answered
 
 
 def test_a_figure_is_good_up_to_its_goal() -> None:
