@@ -20,7 +20,7 @@ from service.settings import Settings
 from tests.api.client import ApiClient, over_http
 from tests.api.gateway import BASE_URL, Event, http_event, rest_event, through
 from tests.aws.on_lambda import deployed
-from tests.aws.stand_in import new_account, opened_in
+from tests.aws.stand_in import new_account, new_settings, opened_in
 
 
 class Start(Protocol):
@@ -82,7 +82,7 @@ def lambda_on_aws(emulator: Emulator) -> Start:
     """Run the Lambda skin on the aws backend, on the emulator behind its API Gateway, deployed each time anew."""
 
     def start(directory: Path, **settings: Any) -> AbstractAsyncContextManager[ApiClient]:
-        return deployed(emulator, **settings)
+        return deployed(emulator, new_settings(**settings))
 
     return start
 

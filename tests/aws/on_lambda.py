@@ -4,7 +4,6 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import cache
-from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -15,8 +14,9 @@ from bootstrap.emulator import Emulator
 from bootstrap.gateway import GATEWAY_RESPONSES
 from bootstrap.packaging import Package, Target, build
 from lambda_adapter.api import PAYLOAD_BYTES
+from service.settings import Settings
 from tests.api.client import Answer, ApiClient, Send, over_http
-from tests.aws.stand_in import new_settings, sdk_environment
+from tests.aws.stand_in import sdk_environment
 
 _LARGEST = 10 * 2**20  # bytes that API Gateway takes
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html
@@ -29,10 +29,10 @@ def package() -> Package:
 
 
 @asynccontextmanager
-async def deployed(emulator: Emulator, **settings: Any) -> AsyncIterator[ApiClient]:
-    """Bootstrap a deployment of its own, and return a client that speaks to it through API Gateway."""
+async def deployed(emulator: Emulator, settings: Settings) -> AsyncIterator[ApiClient]:
+    """Bootstrap a deployment, and return a client that speaks to it through API Gateway."""
     with sdk_environment(emulator.endpoint_url, emulator.root):
-        made = await up(new_settings(**settings), package())
+        made = await up(settings, package())
     assert made.url
     async with aiohttp.ClientSession(auto_decompress=False) as session:
         send = through_api_gateway(over_http(session), made.url)

@@ -1,11 +1,12 @@
-"""A server for all tests that leave it as they found it."""
+"""Services for all tests that leave them as they found them."""
 
 import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.process.servers import Server, serving
+from tests.aws.on_lambda import package
+from tests.process.servers import Server, emulating, serving
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +16,11 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Serv
         yield running
         running.process.terminate()
         assert await asyncio.wait_for(running.process.wait(), 10) == 0  # none of the tests left it busy
+
+
+@pytest.fixture(scope="session")
+async def on_lambda(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
+    """Return a running `pixdepot emulator`, its API on Lambda behind API Gateway. Tests share it, too."""
+    await asyncio.to_thread(package)  # the first on a machine takes long; with it, the command is quick
+    async with emulating(tmp_path_factory.mktemp("emulator")) as running:
+        yield running

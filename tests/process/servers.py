@@ -5,11 +5,13 @@ import os
 import re
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
+import platformdirs
 
 from tests.api.client import ApiClient, over_http
 
@@ -68,7 +70,9 @@ class Server:
     @property
     def port(self) -> int:
         """Return the port it listens on."""
-        return int(self.url.rpartition(":")[2])
+        port = urlsplit(self.url).port
+        assert port
+        return port
 
     @property
     def log(self) -> str:
@@ -91,12 +95,18 @@ async def serving(directory: Path, *command: str, **settings: str) -> AsyncItera
     process = await start(directory, *(command or (PIXDEPOT, "serve")), "--port", "0", "--data", "data", **settings)
     try:
         greeting = await greeted(process, directory)
-        url = re.search(r"http://\S+:\d+", greeting)
+        url = re.search(r"http://\S+", greeting)
         assert url, greeting
         async with aiohttp.ClientSession(auto_decompress=False) as session:
             yield Server(process, greeting, ApiClient(url[0], over_http(session)), directory)
     finally:
         await _ended(process)
+
+
+def emulating(directory: Path, **settings: str) -> AbstractAsyncContextManager[Server]:
+    """Run `pixdepot emulator` on a free port, its data below `directory`; what was installed once serves again."""
+    settings = {"XDG_CACHE_HOME": str(platformdirs.user_cache_path()), **settings}
+    return serving(directory, PIXDEPOT, "emulator", **settings)
 
 
 async def start(directory: Path, *command: str, **settings: str) -> asyncio.subprocess.Process:

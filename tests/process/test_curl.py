@@ -22,8 +22,18 @@ LARGE = picture(size=(1200, 1000), noise=True, quality=95, seed=1)  # over 1 MiB
 @pytest.fixture
 def terminal(server: Server, tmp_path: Path) -> Terminal:
     """Return a shell in a directory with a photo."""
-    (tmp_path / "photo.jpg").write_bytes(PHOTO)
-    return Terminal(tmp_path, server.url)
+    return terminal_at(server.url, tmp_path)
+
+
+@pytest.fixture(params=["server", "on_lambda"])
+def either(request: pytest.FixtureRequest, tmp_path: Path) -> Terminal:
+    """Return the same, at the server or at the API on an emulator's Lambda, as the original was."""
+    return terminal_at(request.getfixturevalue(request.param).url, tmp_path)
+
+
+def terminal_at(url: str, directory: Path) -> Terminal:
+    (directory / "photo.jpg").write_bytes(PHOTO)
+    return Terminal(directory, url)
 
 
 async def uploaded(terminal: Terminal, data: bytes = PHOTO, **details: Any) -> dict[str, Any]:
@@ -42,29 +52,29 @@ async def uploaded(terminal: Terminal, data: bytes = PHOTO, **details: Any) -> d
 
 
 @pytest.mark.parametrize("data", [PHOTO, LARGE], ids=["photo", "large"])
-async def test_what_is_uploaded_as_base64_is_downloaded_byte_for_byte(terminal: Terminal, data: bytes) -> None:
-    metadata = await uploaded(terminal, data)
+async def test_what_is_uploaded_as_base64_is_downloaded_byte_for_byte(either: Terminal, data: bytes) -> None:
+    metadata = await uploaded(either, data)
     image_id = metadata["image_id"]
     assert metadata["sha256"] == sha256_of(data)
-    downloaded = await terminal(f'curl "$API/images/{image_id}?download=true" --output downloaded.jpg')
+    downloaded = await either(f'curl "$API/images/{image_id}?download=true" --output downloaded.jpg')
     assert downloaded.status == 200
-    assert (terminal.directory / "downloaded.jpg").read_bytes() == data
+    assert (either.directory / "downloaded.jpg").read_bytes() == data
 
 
-async def test_one_image_comes_with_or_without_its_picture(terminal: Terminal) -> None:
-    metadata = await uploaded(terminal)
-    whole = await terminal(f'curl "$API/images/{metadata["image_id"]}"')
+async def test_one_image_comes_with_or_without_its_picture(either: Terminal) -> None:
+    metadata = await uploaded(either)
+    whole = await either(f'curl "$API/images/{metadata["image_id"]}"')
     assert whole.json["image_data"] == base64_of(PHOTO)
     assert whole.json["metadata"] == metadata
-    without = await terminal(f'curl "$API/images/{metadata["image_id"]}?metadata_only=true"')
+    without = await either(f'curl "$API/images/{metadata["image_id"]}?metadata_only=true"')
     assert without.json == {name: value for name, value in whole.json.items() if name != "image_data"}
 
 
-async def test_the_url_of_an_image_is_good_for_curl_as_it_is(terminal: Terminal) -> None:
-    metadata = await uploaded(terminal)
-    url = (await terminal(f'curl "$API/images/{metadata["image_id"]}?metadata_only=true"')).json["url"]
-    await terminal(f"curl {shlex.quote(url)} --output linked.jpg")
-    assert (terminal.directory / "linked.jpg").read_bytes() == PHOTO
+async def test_the_url_of_an_image_is_good_for_curl_as_it_is(either: Terminal) -> None:
+    metadata = await uploaded(either)
+    url = (await either(f'curl "$API/images/{metadata["image_id"]}?metadata_only=true"')).json["url"]
+    await either(f"curl {shlex.quote(url)} --output linked.jpg")
+    assert (either.directory / "linked.jpg").read_bytes() == PHOTO
 
 
 @pytest.mark.parametrize(
@@ -79,7 +89,7 @@ async def test_the_url_of_an_image_is_good_for_curl_as_it_is(terminal: Terminal)
         ("?user_id={me}&tags=nature&title=forest", {"forest"}),
     ],
 )
-async def test_lists_are_filtered_as_in_the_original(terminal: Terminal, query: str, found: set[str]) -> None:
+async def test_lists_are_filtered_as_in_the_original(either: Terminal, query: str, found: set[str]) -> None:
     me = uuid4().hex  # the server is shared
     today = datetime.now(UTC).date()
     images = {
@@ -87,43 +97,43 @@ async def test_lists_are_filtered_as_in_the_original(terminal: Terminal, query: 
         "forest": {"user_id": me, "title": "The forest", "tags": ["nature"]},
         "city": {"user_id": f"not-{me}", "title": "The city", "tags": ["Sunset"]},
     }
-    ids = {name: (await uploaded(terminal, **details))["image_id"] for name, details in images.items()}
+    ids = {name: (await uploaded(either, **details))["image_id"] for name, details in images.items()}
     asked = query.format(me=me, today=today, tomorrow=today + timedelta(days=1)).replace(" ", "%20")
-    listed = await terminal(f'curl "$API/images{asked}"')
+    listed = await either(f'curl "$API/images{asked}"')
     assert listed.status == 200
     assert listed.json["count"] == len(listed.json["images"])
     shown = {each["image_id"] for each in listed.json["images"]}
     assert {name for name, image_id in ids.items() if image_id in shown} == found
 
 
-async def test_limit_cuts_a_list_into_pages(terminal: Terminal) -> None:
-    newest_last = [(await uploaded(terminal, user_id="pager"))["image_id"] for _ in range(3)]
-    first = await terminal('curl "$API/images?user_id=pager&limit=2"')
+async def test_limit_cuts_a_list_into_pages(either: Terminal) -> None:
+    newest_last = [(await uploaded(either, user_id="pager"))["image_id"] for _ in range(3)]
+    first = await either('curl "$API/images?user_id=pager&limit=2"')
     cursor = first.json["next_cursor"]
-    rest = await terminal(f'curl "$API/images?user_id=pager&limit=2&cursor={cursor}"')
+    rest = await either(f'curl "$API/images?user_id=pager&limit=2&cursor={cursor}"')
     pages = [[each["image_id"] for each in page.json["images"]] for page in (first, rest)]
     assert pages == [newest_last[:0:-1], newest_last[:1]]
     assert rest.json["next_cursor"] is None
 
 
-async def test_only_the_owner_deletes_an_image(terminal: Terminal) -> None:
-    image_id = (await uploaded(terminal))["image_id"]
+async def test_only_the_owner_deletes_an_image(either: Terminal) -> None:
+    image_id = (await uploaded(either))["image_id"]
 
     async def delete(user_id: str) -> Printed:
         body = shlex.quote(json.dumps({"user_id": user_id}))
-        return await terminal(f'curl -X DELETE "$API/images/{image_id}" {AS_JSON} -d {body}')
+        return await either(f'curl -X DELETE "$API/images/{image_id}" {AS_JSON} -d {body}')
 
     assert (await delete("somebody-else")).outcome == (403, "forbidden")
     deleted = await delete("user123")
     assert (deleted.status, deleted.json["message"]) == (200, "Image deleted successfully")
     assert (await delete("user123")).outcome == (404, "not_found")
-    assert (await terminal(f'curl "$API/images/{image_id}"')).outcome == (404, "not_found")
+    assert (await either(f'curl "$API/images/{image_id}"')).outcome == (404, "not_found")
 
 
-async def test_a_form_uploads_a_file_as_it_is(terminal: Terminal) -> None:
-    (terminal.directory / "photo.jpg").write_bytes(LARGE)
+async def test_a_form_uploads_a_file_as_it_is(either: Terminal) -> None:
+    (either.directory / "photo.jpg").write_bytes(LARGE)
     fields = '-F file=@photo.jpg -F user_id=user123 -F title="Sunset photo" -F tags=sunset,nature'
-    printed = await terminal(f'curl "$API/images" {fields}')
+    printed = await either(f'curl "$API/images" {fields}')
     assert printed.status == 201, printed.body
     assert printed.json["metadata"]["sha256"] == sha256_of(LARGE)
     assert printed.json["metadata"]["tags"] == ["sunset", "nature"]
