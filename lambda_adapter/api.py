@@ -109,7 +109,23 @@ def _request(event: BaseProxyEvent, public_url: str) -> ApiRequest:
         headers=headers,
         base_url=public_url or _base_url(context, event.path),
         payload_limit=PAYLOAD_BYTES,
+        claims=_claims(context.get("authorizer") or {}),
     )
+
+
+def _claims(authorizer: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what an authorizer in front of the function has found out of the caller, None where there is none.
+
+    That is the claims of a JWT authorizer or of a user pool's; or a Lambda authorizer's context, whose subject is a
+    `sub` of its own or else its principal.
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-mapping-template-reference.html
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
+    """
+    claims: dict[str, Any] | None = (authorizer.get("jwt") or authorizer).get("claims")
+    said = authorizer.get("lambda") or authorizer
+    if claims is None and said.keys() & {"sub", "principalId"}:
+        return {"sub": said.get("principalId"), **said}
+    return claims
 
 
 def _base_url(context: dict[str, Any], path: str) -> str:

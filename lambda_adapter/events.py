@@ -52,7 +52,7 @@ async def _complete(uploads: UploadService, records: list[dict[str, Any]]) -> di
 async def _complete_one(uploads: UploadService, image_id: str) -> bool:
     """Return whether the upload is published now. Raises Unavailable, to be tried again."""
     try:
-        await uploads.complete(image_id)
+        await uploads.complete(image_id, None)
     except Unavailable:
         raise
     except PixdepotError as error:

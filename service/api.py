@@ -14,6 +14,7 @@ from .cors import cors_headers, preflight_headers
 from .endpoints import Call, Services
 from .errors import MethodNotAllowed, NotFound, PixdepotError, Unavailable
 from .http import ApiRequest, ApiResponse, Route
+from .identity import Caller
 from .model import ByteStream
 from .problems import problem
 
@@ -27,7 +28,10 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:=@+/-]{1,128}")
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A row of the API's table. `errors` are those beyond what every operation can answer."""
+    """A row of the API's table. `errors` are those beyond what every operation can answer.
+
+    What is `anonymous` answers whoever asks; every other operation needs to know who that is.
+    """
 
     method: str
     path: str
@@ -38,6 +42,7 @@ class Operation:
     body: type[Schema] | None = None
     form: type[Schema] | None = None
     errors: tuple[type[PixdepotError], ...] = ()
+    anonymous: bool = False
 
     @property
     def name(self) -> str:
@@ -51,8 +56,8 @@ OPERATIONS = (
         body=schemas.ImageBody, form=schemas.ImageForm,
         errors=(
             errors.InvalidJson, errors.InvalidBase64, errors.InvalidFilename, errors.InvalidTags,
-            errors.TypeMismatch, errors.TooLarge, errors.UnsupportedMediaType, errors.UnsupportedImage,
-            errors.InvalidImage,
+            errors.TypeMismatch, errors.UserMismatch, errors.TooLarge, errors.UnsupportedMediaType,
+            errors.UnsupportedImage, errors.InvalidImage,
         ),
     ),
     Operation(
@@ -66,22 +71,23 @@ OPERATIONS = (
     Operation(
         "PATCH", "/images/{image_id}", endpoints.edit_image, schemas.Published, body=schemas.EditBody,
         errors=(
-            errors.InvalidJson, errors.InvalidTags, errors.Forbidden, errors.NotFound, errors.TooLarge,
-            errors.UnsupportedMediaType,
+            errors.InvalidJson, errors.InvalidTags, errors.Forbidden, errors.UserMismatch, errors.NotFound,
+            errors.TooLarge, errors.UnsupportedMediaType,
         ),
     ),
     Operation(
         "DELETE", "/images/{image_id}", endpoints.delete_image, schemas.Removed,
         query=schemas.OwnerQuery, body=schemas.OwnerBody,
         errors=(
-            errors.InvalidJson, errors.Forbidden, errors.NotFound, errors.TooLarge, errors.UnsupportedMediaType,
+            errors.InvalidJson, errors.Forbidden, errors.UserMismatch, errors.NotFound, errors.TooLarge,
+            errors.UnsupportedMediaType,
         ),
     ),
     Operation(
         "POST", "/uploads", endpoints.begin_upload, schemas.Begun, 201, body=schemas.UploadBody,
         errors=(
             errors.InvalidJson, errors.InvalidFilename, errors.InvalidTags, errors.TypeMismatch,
-            errors.TooLarge, errors.UnsupportedMediaType,
+            errors.UserMismatch, errors.TooLarge, errors.UnsupportedMediaType,
         ),
     ),
     Operation(
@@ -102,9 +108,9 @@ OPERATIONS = (
             errors.UnsupportedImage, errors.InvalidImage,
         ),
     ),
-    Operation("GET", "/health", endpoints.get_health, schemas.Alive),
-    Operation("GET", "/health/ready", endpoints.get_readiness, schemas.Readiness),
-    Operation("GET", "/openapi.json", endpoints.get_openapi, schemas.Document),
+    Operation("GET", "/health", endpoints.get_health, schemas.Alive, anonymous=True),
+    Operation("GET", "/health/ready", endpoints.get_readiness, schemas.Readiness, anonymous=True),
+    Operation("GET", "/openapi.json", endpoints.get_openapi, schemas.Document, anonymous=True),
 )  # fmt: skip
 
 
@@ -120,7 +126,9 @@ class Api:
         schema = operation.query()
 
         async def endpoint(request: ApiRequest) -> ApiResponse:
-            return await operation.perform(Call(self.services, request, schemas.load_query(schema, request.query)))
+            caller = Caller() if operation.anonymous else await self.services.identity.caller(request)
+            query = schemas.load_query(schema, request.query)
+            return await operation.perform(Call(self.services, request, caller, query))
 
         return endpoint
 

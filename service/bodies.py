@@ -1,5 +1,6 @@
 """Reading request bodies: JSON documents, and pictures in JSON or in forms, as they stream in."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from marshmallow import Schema
@@ -23,19 +24,21 @@ async def read_json(request: ApiRequest, schema: Schema) -> dict[str, Any]:
     return load(schema, loads(await request.read(DOCUMENT_BYTES)))
 
 
-async def read_picture(request: ApiRequest, max_bytes: int) -> tuple[dict[str, Any], Base64Image]:
+async def read_picture(
+    request: ApiRequest, max_bytes: int, partial: Sequence[str]
+) -> tuple[dict[str, Any], Base64Image]:
     """Return an upload's details, and its picture of up to `max_bytes` bytes, which is held in memory once.
 
-    Raises as `read_json` does, and InvalidBase64.
+    The fields in `partial` may be missing. Raises as `read_json` does, and InvalidBase64.
     """
     kind = _body_type(request)
     if kind == "application/json":
         request.refuse_over((max_bytes + 2) // 3 * 4 + DOCUMENT_BYTES)
-        loaded = load(ImageBody(), await _read_base64(request, max_bytes))
+        loaded = load(ImageBody(partial=partial), await _read_base64(request, max_bytes))
         return loaded, loaded.pop("image_data")
     if kind == "multipart/form-data":
         request.refuse_over(max_bytes + DOCUMENT_BYTES)
-        loaded = load(ImageForm(), await _read_form(request, max_bytes))
+        loaded = load(ImageForm(partial=partial), await _read_form(request, max_bytes))
         return loaded, loaded.pop("file")
     raise UnsupportedMediaType("Send the body as application/json or multipart/form-data.")
 

@@ -12,9 +12,10 @@ import pybase64
 
 from . import schemas
 from .bodies import read_json, read_picture
-from .errors import InvalidParameter, InvalidRequest, NotFound, NotReady
+from .errors import InvalidParameter, NotFound, NotReady
 from .fields import instant
 from .http import ApiRequest, ApiResponse, content_disposition, representation
+from .identity import Caller, Identity
 from .images import Depot, ImageService
 from .model import (
     ByteStream,
@@ -42,6 +43,7 @@ class Services:
     images: ImageService
     uploads: UploadService
     depot: Depot
+    identity: Identity
     describe: Callable[[], Mapping[str, Any]]  # the API, as OpenAPI
 
     @property
@@ -56,6 +58,7 @@ class Call:
 
     services: Services
     request: ApiRequest
+    caller: Caller
     query: dict[str, Any]
 
     @property
@@ -76,33 +79,38 @@ class Call:
 
 async def upload_image(call: Call) -> ApiResponse:
     """Upload a picture as base64 in JSON, or as a form, and publish it."""
-    details, picture = await read_picture(call.request, call.services.settings.max_image_bytes)
-    image = await call.services.images.upload(Details(**details), picture.data, picture.declared_type)
+    most, partial = call.services.settings.max_image_bytes, call.caller.may_leave_out
+    said, picture = await read_picture(call.request, most, partial)
+    image = await call.services.images.upload(_details(call, said), picture.data, picture.declared_type)
     location = {"Location": call.url(f"/images/{image.image_id}")}
     return answer(_published("Image uploaded successfully", image), 201, location)
+
+
+def _details(call: Call, said: Mapping[str, Any]) -> Details:
+    return Details(**{**said, "user_id": call.caller.acting_as(said.get("user_id"))})
 
 
 async def list_images(call: Call) -> ApiResponse:
     """List images, newest first, by user, tags, title and dates."""
     query = call.query
     limit, cursor = query["limit"], query.get("cursor")
-    wanted = _image_query(query)
+    wanted, caller = _image_query(query, call.caller), call.caller.user_id or ""
     secret = call.services.depot.records.secret  # only for cursors: most lists come and go without one
-    after = decode_cursor(await secret(), "", wanted, cursor) if cursor is not None else None
+    after = decode_cursor(await secret(), caller, wanted, cursor) if cursor is not None else None
     page = await call.services.images.find(wanted, after, limit)
-    next_cursor = encode_cursor(await secret(), "", wanted, page.next) if page.next else None
+    next_cursor = encode_cursor(await secret(), caller, wanted, page.next) if page.next else None
     images = [{**_metadata(image), **await _links(call, image)} for image in page.images]
     document = {"images": images, "count": len(images), "next_cursor": next_cursor}
     return answer(document, headers={"Link": _next_page(call, next_cursor)} if next_cursor else {})
 
 
-def _image_query(query: Mapping[str, Any]) -> ImageQuery:
+def _image_query(query: Mapping[str, Any], caller: Caller) -> ImageQuery:
     since, until = query.get("date_from"), query.get("date_to")
     if since and until and since >= until:
         raise InvalidParameter("See errors.", {"date_from": ["Must not be after date_to."]})
     title = fold(query["title"]) if query.get("title") else None
     tags, any_tag = query.get("tags", ()), query["tags_match"] == "any"
-    return ImageQuery(query.get("user_id"), tags, any_tag, title, since, until)
+    return ImageQuery(query.get("user_id"), tags, any_tag, title, since, until, caller.user_id)
 
 
 def _next_page(call: Call, cursor: str) -> str:
@@ -112,7 +120,7 @@ def _next_page(call: Call, cursor: str) -> str:
 
 async def get_image(call: Call) -> ApiResponse:
     """Look at one image: its metadata and its picture; or download the bytes themselves."""
-    image = await call.services.images.image(call.image_id)
+    image = await call.services.images.image(call.image_id, call.caller.user_id)
     if call.query["download"]:
         return await _download(call, image)
     document = {"image_id": image.image_id, "metadata": _metadata(image), **await _links(call, image)}
@@ -142,27 +150,26 @@ async def _download(call: Call, image: Image) -> ApiResponse:
 
 
 async def edit_image(call: Call) -> ApiResponse:
-    """Change an image's title, description or tags."""
-    changes = await read_json(call.request, schemas.EditBody())
-    image = await call.services.images.edit(call.image_id, changes.pop("user_id"), **changes)
+    """Change an image's title, description, tags or visibility."""
+    changes = await read_json(call.request, schemas.EditBody(partial=call.caller.may_leave_out))
+    user_id = call.caller.acting_as(changes.pop("user_id", None))
+    image = await call.services.images.edit(call.image_id, user_id, viewer=call.caller.user_id, **changes)
     return answer(_published("Image updated successfully", image))
 
 
 async def delete_image(call: Call) -> ApiResponse:
     """Delete an image, for good."""
     image_id = call.image_id
-    await call.services.images.delete(image_id, await _owner(call))
+    await call.services.images.delete(image_id, await _owner(call), viewer=call.caller.user_id)
     return answer({"message": "Image deleted successfully", "image_id": image_id})
 
 
 async def _owner(call: Call) -> str:
-    """Return who is asking, by the query or the body."""
-    if "user_id" in call.query:
-        return str(call.query["user_id"])
-    if not call.request.has_body:
-        message = "Missing data for required field: give it in the body, or as ?user_id=."
-        raise InvalidRequest("See errors for what is wrong with each field.", {"user_id": [message]})
-    return str((await read_json(call.request, schemas.OwnerBody()))["user_id"])
+    """Return who is asking, by the query, the body or the token."""
+    said = call.query
+    if "user_id" not in said and call.request.has_body:
+        said = await read_json(call.request, schemas.OwnerBody(partial=call.caller.may_leave_out))
+    return call.caller.acting_as(said.get("user_id"))
 
 
 # ---------------------------------------------------------------- uploads
@@ -170,15 +177,15 @@ async def _owner(call: Call) -> str:
 
 async def begin_upload(call: Call) -> ApiResponse:
     """Ask for a link to send a picture's bytes to, straight into storage."""
-    body = await read_json(call.request, schemas.UploadBody())
+    body = await read_json(call.request, schemas.UploadBody(partial=call.caller.may_leave_out))
     expected = {name: body.pop(name, None) for name in ("method", "content_type", "file_size", "sha256")}
-    upload, link = await call.services.uploads.begin(Details(**body), Expected(**expected))
+    upload, link = await call.services.uploads.begin(_details(call, body), Expected(**expected))
     return answer(_begun(call, upload, link), 201, {"Location": call.url(f"/uploads/{upload.image_id}")})
 
 
 async def get_upload(call: Call) -> ApiResponse:
     """Tell how far an upload is."""
-    upload = await call.services.uploads.status(call.image_id)
+    upload = await call.services.uploads.status(call.image_id, call.caller.user_id)
     ready = upload.state is State.READY
     document = {
         "image_id": upload.image_id,
@@ -192,20 +199,20 @@ async def get_upload(call: Call) -> ApiResponse:
 
 async def sign_upload(call: Call) -> ApiResponse:
     """Ask for a new link for an upload that is still pending."""
-    upload, link = await call.services.uploads.sign(call.image_id)
+    upload, link = await call.services.uploads.sign(call.image_id, call.caller.user_id)
     return answer(_begun(call, upload, link))
 
 
 async def complete_upload(call: Call) -> ApiResponse:
     """Verify the bytes that were sent, and publish the image."""
-    image = await call.services.uploads.complete(call.image_id)
+    image = await call.services.uploads.complete(call.image_id, call.caller.user_id)
     return answer(_published("Image uploaded successfully", image))
 
 
 async def cancel_upload(call: Call) -> ApiResponse:
     """Give an upload up."""
     image_id = call.image_id
-    await call.services.uploads.cancel(image_id)
+    await call.services.uploads.cancel(image_id, call.caller.user_id)
     return answer({"message": "Upload cancelled successfully", "image_id": image_id})
 
 

@@ -10,6 +10,7 @@
       InvalidCursor                  400 invalid_cursor
       TypeMismatch                   400 type_mismatch
       Unauthorized                   401 unauthorized             says how to sign in (WWW-Authenticate)
+        InvalidToken                 401 unauthorized             and that the token was no good
       Forbidden                      403 forbidden
         UserMismatch                 403 user_mismatch
       NotFound                       404 not_found
@@ -123,6 +124,15 @@ class Unauthorized(PixdepotError):
     def headers(self) -> Mapping[str, str]:
         """Return the challenge RFC 9110 section 11.6.1 asks for."""
         return {"WWW-Authenticate": 'Bearer realm="pixdepot"'}
+
+
+class InvalidToken(Unauthorized):
+    """A token was given, and says nothing that can be trusted."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Return the challenge, with the error that RFC 6750 section 3.1 asks for."""
+        return {"WWW-Authenticate": 'Bearer realm="pixdepot", error="invalid_token"'}
 
 
 class Forbidden(PixdepotError):

@@ -4,6 +4,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
+from typing import Any
 from urllib.parse import quote, unquote
 
 from .errors import RangeNotSatisfiable, TooLarge
@@ -15,7 +16,8 @@ class ApiRequest:
     """One request. Header names are lower-case; path parameters and the query are percent-decoded.
 
     `base_url` is where the service was reached, without a trailing slash: links begin with it. `payload_limit` is
-    how many characters of an answer the skin can carry, None where there is no limit.
+    how many characters of an answer the skin can carry, None where there is no limit. `claims` are what a gateway
+    in front of the skin has verified of the caller, None where it did not: nothing that the client sent.
     """
 
     method: str
@@ -26,6 +28,7 @@ class ApiRequest:
     parameters: Mapping[str, str] = field(default_factory=dict)
     base_url: str = ""
     payload_limit: int | None = None
+    claims: Mapping[str, Any] | None = None
 
     def with_parameters(self, parameters: Mapping[str, str]) -> "ApiRequest":
         """Return the same request with the parameters that its route found in the path."""

@@ -34,6 +34,7 @@ from .model import (
     State,
     StoredObject,
     Upload,
+    Visibility,
 )
 from .settings import Settings
 
@@ -235,10 +236,10 @@ class ImageService:
             raise NotFound("The image was deleted while it was being published.")
         return published
 
-    async def image(self, image_id: str) -> Image:
-        """Return a published image. Raises NotFound."""
+    async def image(self, image_id: str, viewer: str | None) -> Image:
+        """Return a published image that this user sees (None sees everything). Raises NotFound."""
         image = await self._records.image(image_id)
-        if image is None:
+        if image is None or not image.details.visible_to(viewer):
             raise NotFound("There is no image with this id.")
         return image
 
@@ -269,16 +270,19 @@ class ImageService:
         image_id: str,
         caller: str,
         *,
+        viewer: str | None,
         title: str | None = None,
         description: str | None = None,
         tags: tuple[str, ...] | None = None,
+        visibility: Visibility | None = None,
     ) -> Image:
         """Change what is said about an image; None leaves a detail as it is. Repeatable.
 
-        Raises NotFound and Forbidden. Two edits at once both take effect, one after the other.
+        Raises NotFound (also for what the `viewer` does not see) and Forbidden. Two edits at once both take
+        effect, one after the other.
         """
         while True:
-            seen = await self.image(image_id)
+            seen = await self.image(image_id, viewer)
             _check_owner(seen.details, caller)
             # Strictly later than before, so that every state of the details has a time of its own.
             updated_at = max(self._depot.clock(), seen.updated_at + timedelta(milliseconds=1))
@@ -287,18 +291,19 @@ class ImageService:
                 title=seen.details.title if title is None else title,
                 description=seen.details.description if description is None else description,
                 tags=seen.details.tags if tags is None else tags,
+                visibility=seen.details.visibility if visibility is None else visibility,
             )
             edited = replace(seen, details=details, updated_at=updated_at)
             if await self._records.edit(edited, seen=seen):
                 return edited
 
-    async def delete(self, image_id: str, caller: str) -> None:
+    async def delete(self, image_id: str, caller: str, *, viewer: str | None) -> None:
         """Delete an image for good. Acknowledged means gone: what is left of it is swept.
 
-        Raises NotFound (also the second time) and Forbidden.
+        Raises NotFound (also the second time, and for what the `viewer` does not see) and Forbidden.
         """
         upload = await self._records.upload(image_id)
-        if upload is None or upload.state is not State.READY:
+        if upload is None or upload.state is not State.READY or not upload.details.visible_to(viewer):
             raise NotFound("There is no image with this id.")
         _check_owner(upload.details, caller)
         if not await self._records.retire(image_id, {State.READY}, self._depot.clock()):

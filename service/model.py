@@ -23,6 +23,10 @@ class State(StrEnum):
     DELETED = "deleted"  # a tombstone: outlives every upload URL, so that a late PUT is swept
 
 
+# Whether others than its user see an image.
+Visibility = Literal["private", "public"]
+
+
 @dataclass(frozen=True, slots=True)
 class Details:
     """What the uploader says about an image."""
@@ -32,6 +36,11 @@ class Details:
     filename: str
     description: str = ""
     tags: tuple[str, ...] = ()
+    visibility: Visibility = "private"
+
+    def visible_to(self, viewer: str | None) -> bool:
+        """Return whether this user sees the image; None sees everything."""
+        return viewer in {None, self.user_id} or self.visibility == "public"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +129,8 @@ class Position:
 class ImageQuery:
     """What to list. Filters are joined by "and"; None means any.
 
-    `since` is inclusive and `until` exclusive. `tags` are folded; `title` is a folded part of a title.
+    `since` is inclusive and `until` exclusive. `tags` are folded; `title` is a folded part of a title. `viewer` is
+    who looks at the list: it has their own images and those that are public; all of them where it is None.
     """
 
     user_id: str | None = None
@@ -129,6 +139,7 @@ class ImageQuery:
     title: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    viewer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

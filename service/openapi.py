@@ -18,11 +18,21 @@ from .errors import (
     NotFound,
     NotReady,
     PixdepotError,
+    Unauthorized,
     Unavailable,
 )
 
 # RFC 9110's names, which Python has from 3.13 on only.
 _PHRASES = {413: "Content Too Large", 416: "Range Not Satisfiable", 422: "Unprocessable Content"}
+_TOKEN = {
+    "type": "http",
+    "scheme": "bearer",
+    "bearerFormat": "JWT",
+    "description": (
+        "Where the service runs with PIXDEPOT_AUTH=jwt: a token of its issuer, whose sub is the user. "
+        "Without, a caller is whoever the request says, and must say so as user_id."
+    ),
+}
 _PICTURE = {"schema": {"type": "string", "contentMediaType": "application/octet-stream"}}
 
 
@@ -35,6 +45,7 @@ def document() -> dict[str, Any]:
         "license": {"name": "MIT", "identifier": "MIT"},
     }
     spec = APISpec("Pixdepot", version("pixdepot"), "3.1.0", plugins=[plugin], info=info)
+    spec.components.security_scheme("token", _TOKEN)
     for path in dict.fromkeys(each.path for each in OPERATIONS):
         rows = [each for each in OPERATIONS if each.path == path]
         spec.path(path, operations={each.method.lower(): _operation(each) for each in rows})
@@ -54,11 +65,12 @@ def _operation(row: Operation) -> dict[str, Any]:
         "tags": [row.path.split("/")[1]],
         "parameters": _parameters(row),
         "responses": _responses(row),
+        "security": [] if row.anonymous else [{"token": []}, {}],
     }
     if rest.strip():
         described["description"] = rest.strip()
     content = {"application/json": row.body, "multipart/form-data": row.form}
-    bodies = {kind: {"schema": schema} for kind, schema in content.items() if schema}
+    bodies = {kind: {"schema": schema(partial=schemas.SIGNED_IN)} for kind, schema in content.items() if schema}
     if bodies:
         described["requestBody"] = {"required": row.query is schemas.NoQuery, "content": bodies}
     return described
@@ -97,6 +109,7 @@ def _codes(row: Operation) -> dict[int, list[str]]:
     """Return the error codes of an operation by status: its own, and those that every operation of its kind has."""
     kinds: list[type[PixdepotError]] = [InvalidParameter, *row.errors, PixdepotError, MethodNotAllowed]
     kinds += [InvalidRequest] if row.body else []
+    kinds += [] if row.anonymous else [Unauthorized]
     kinds += [NotFound] if "{image_id}" in row.path else []
     kinds += [NotReady if row.name == "get_readiness" else Unavailable]
     codes: dict[int, list[str]] = {}

@@ -10,6 +10,7 @@ from . import model
 from .api import Api
 from .endpoints import Services
 from .http import Route
+from .identity import Identity
 from .images import Depot, ImageRepository, ImageService, ObjectStore
 from .inspection import Inspector
 from .reconciler import Reconciler
@@ -48,7 +49,8 @@ async def open_service(settings: Settings, clock: Callable[[], datetime] = model
         open_backend = {"local": local_backend, "aws": aws_backend}[settings.backend]
         backend = await stack.enter_async_context(open_backend(settings, clock))
         depot = Depot(backend.objects, backend.records, settings, Inspector(settings), clock)
-        services = Services(ImageService(depot), UploadService(depot), depot, _described)
+        identity = await stack.enter_async_context(opened_identity(settings))
+        services = Services(ImageService(depot), UploadService(depot), depot, identity, _described)
         yield Runtime(Api(services, backend.routes), Sweeper(depot), Reconciler(depot), Reindexer(depot))
 
 
@@ -56,6 +58,19 @@ def _described() -> Mapping[str, Any]:
     from .openapi import document  # only those who ask for it need what makes it
 
     return document()
+
+
+@asynccontextmanager
+async def opened_identity(settings: Settings) -> AsyncIterator[Identity]:
+    """Open what finds out who is calling. The issuer need not answer yet."""
+    if settings.auth == "open":
+        yield Identity()
+        return
+    from .jwks import opened_keys
+    from .tokens import TokenVerifier
+
+    async with opened_keys(settings.jwks_url) as keys:
+        yield Identity(TokenVerifier(keys, settings.jwt_issuer, settings.jwt_audience).verify)
 
 
 @asynccontextmanager

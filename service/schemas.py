@@ -1,13 +1,14 @@
 """Every shape that goes over the wire: what requests may say, and what answers look like."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from marshmallow import EXCLUDE, INCLUDE, Schema, ValidationError, fields, validate
 
 from .errors import InvalidParameter, InvalidRequest
 from .fields import Base64, DateBound, Filename, Flag, Instant, TagFilter, Tags, Text, WholeNumber
 from .media import IMAGE_TYPES
+from .model import Visibility
 
 TITLE_LENGTH, DESCRIPTION_LENGTH, USER_LENGTH = 200, 2_000, 128  # characters
 
@@ -46,14 +47,27 @@ def _flatten(messages: Any) -> Iterable[tuple[str, list[str]]]:
 # ---------------------------------------------------------------- requests
 
 
+# What a caller who has signed in may leave out (`Schema(partial=...)`).
+SIGNED_IN = ("user_id",)
+
+VISIBILITIES = get_args(Visibility)
+
+_USER = "Who is asking. With a token it may be left out, and is who the token says."
+
+
 class DetailsBody(Schema):
     """What every way of uploading says about the image."""
 
-    user_id = Text(most=USER_LENGTH, required=True, metadata={"description": "Whose image it is."})
+    user_id = Text(most=USER_LENGTH, required=True, metadata={"description": _USER})
     title = Text(most=TITLE_LENGTH, required=True)
     description = Text(most=DESCRIPTION_LENGTH, lines=True, load_default="")
     tags = Tags(load_default=())
     filename = Filename(required=True, metadata={"description": "The file's name, without a path."})
+    visibility = fields.String(
+        load_default="private",
+        validate=validate.OneOf(VISIBILITIES),
+        metadata={"description": "Who sees the image among callers with a token: its user, or everyone."},
+    )
 
 
 class ImageBody(DetailsBody):
@@ -95,7 +109,7 @@ class UploadBody(DetailsBody):
 class OwnerBody(Schema):
     """Who is asking, where the request itself says so."""
 
-    user_id = Text(most=USER_LENGTH, required=True)
+    user_id = Text(most=USER_LENGTH, required=True, metadata={"description": _USER})
 
 
 class EditBody(OwnerBody):
@@ -104,6 +118,7 @@ class EditBody(OwnerBody):
     title = Text(most=TITLE_LENGTH, validate=validate.Length(min=1, error="Must not be blank."))
     description = Text(most=DESCRIPTION_LENGTH, lines=True)
     tags = Tags()
+    visibility = fields.String(validate=validate.OneOf(VISIBILITIES))
 
 
 class NoQuery(Schema):
@@ -165,6 +180,7 @@ class Metadata(Schema):
     description = fields.String(attribute="details.description")
     tags = fields.List(fields.String(), attribute="details.tags")
     filename = fields.String(attribute="details.filename")
+    visibility = fields.String(attribute="details.visibility", metadata={"enum": list(VISIBILITIES)})
     content_type = fields.String(attribute="content.content_type", metadata={"enum": list(IMAGE_TYPES)})
     file_size = fields.Integer(attribute="content.file_size", metadata={"description": "Bytes."})
     created_at = Instant(metadata={"type": "string", "format": "date-time"})

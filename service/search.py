@@ -101,6 +101,7 @@ def matches(query: ImageQuery, details: Details, created_at: datetime | None) ->
     return (
         in_time
         and query.user_id in {None, details.user_id}
+        and details.visible_to(query.viewer)
         and (query.title is None or query.title in fold(details.title))
         and (any(wanted) if query.any_tag and wanted else all(wanted))
     )

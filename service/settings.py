@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 
 class SettingsError(ValueError):
@@ -50,6 +51,14 @@ def _url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _secure_url(text: str) -> str:
+    parts = urlsplit(text)
+    loopback = parts.hostname in {"localhost", "127.0.0.1", "::1"}
+    if not parts.hostname or parts.scheme not in ({"https", "http"} if loopback else {"https"}):
+        raise ValueError("takes an https:// URL; http:// does on loopback only")
+    return text
+
+
 def _origins(text: str) -> tuple[str, ...]:
     origins = tuple(each.strip().rstrip("/").lower() for each in text.split(",") if each.strip())
     if not all(re.fullmatch(r"https?://[a-z0-9.:\[\]-]+|\*", each) for each in origins):
@@ -91,14 +100,29 @@ class Settings:
         1000, _positive, "The most rows a list reads for one page; then the page comes short, with a cursor."
     )
     sweep_interval: int = _setting(60, _positive, "Seconds between two rounds of the background sweep.")
-    auth: str = _setting("open", _one_of("open"), "Who a caller is: open (whoever the request says).")
+    auth: str = _setting(
+        "open",
+        _one_of("open", "jwt"),
+        "Who a caller is: open (whoever the request says), jwt (whom a token names).",
+    )
+    jwt_issuer: str = _setting("", str, "The issuer of tokens, exactly as their iss says it.")
+    jwt_audience: str = _setting("", str, "What tokens must have among their aud.")
+    jwks_url: str = _setting("", _secure_url, "Where the issuer has its keys, as a JWK Set (RFC 7517).")
     allow_open_auth: bool = _setting(False, _flag, "1 lets open auth serve an address that is not loopback.")
+
+    def __post_init__(self) -> None:
+        """Raise SettingsError where one setting needs another."""
+        needed = {"PIXDEPOT_JWT_ISSUER": self.jwt_issuer, "PIXDEPOT_JWT_AUDIENCE": self.jwt_audience}
+        needed["PIXDEPOT_JWKS_URL"] = self.jwks_url
+        if self.auth == "jwt" and not all(needed.values()):
+            raise SettingsError(f"PIXDEPOT_AUTH=jwt needs {', '.join(needed)}.")
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":
         """Return the settings found in `environ`; an empty value counts as not set.
 
-        Raises SettingsError for a value that cannot be meant and for a name nobody reads (a slip of the pen).
+        Raises SettingsError for a value that cannot be meant, for one that is missing beside another, and for a
+        name nobody reads (a slip of the pen).
         """
         known = {variable(each): each for each in fields(cls)}
         given = {name: text for name, text in environ.items() if name.startswith("PIXDEPOT_") and text}

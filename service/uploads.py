@@ -22,7 +22,10 @@ _REFUSED = (TooLarge, UnsupportedImage, InvalidImage, TypeMismatch)
 
 
 class UploadService:
-    """The operations on uploads. Everything raises Unavailable when a backend does not answer."""
+    """The operations on uploads. Everything raises Unavailable when a backend does not answer.
+
+    An upload is there for its user only: for another `caller` it is NotFound. None may do anything.
+    """
 
     def __init__(self, depot: Depot) -> None:
         self._depot = depot
@@ -44,10 +47,10 @@ class UploadService:
         await self._records.begin(upload)
         return upload, await self._sign(upload)
 
-    async def status(self, image_id: str) -> Upload:
+    async def status(self, image_id: str, caller: str | None) -> Upload:
         """Return an upload as it is now. Raises NotFound, also for one that was cancelled or deleted."""
         upload = await self._records.upload(image_id)
-        if upload is None or upload.state is State.DELETED:
+        if upload is None or upload.state is State.DELETED or caller not in {None, upload.details.user_id}:
             raise NotFound("There is no upload with this id.")
         return upload
 
@@ -55,12 +58,12 @@ class UploadService:
         """Return whether the upload waited for its bytes in vain until now."""
         return upload.state is State.PENDING and upload.expires_at <= self._depot.clock()
 
-    async def sign(self, image_id: str) -> tuple[Upload, SignedUpload]:
+    async def sign(self, image_id: str, caller: str | None) -> tuple[Upload, SignedUpload]:
         """Return a new link for a pending upload, which then has its whole time again.
 
         Raises NotFound, and Conflict once the upload is published or failed.
         """
-        await self.status(image_id)
+        await self.status(image_id, caller)
         upload = await self._records.extend(image_id, self._depot.expiry())
         if upload is None:
             raise Conflict("The upload is no longer pending.")
@@ -71,13 +74,13 @@ class UploadService:
         key = self._depot.upload_key(upload.image_id)
         return await self._objects.presign_upload(key, upload.expected, limit, upload.expires_at)
 
-    async def complete(self, image_id: str) -> Image:
+    async def complete(self, image_id: str, caller: str | None) -> Image:
         """Verify the bytes that arrived, seal and publish them. Repeatable: the same image, or the same failure.
 
         Raises NotFound, UploadMissing (nothing arrived yet), UploadExpired, and what is wrong with the bytes
         (TooLarge, UnsupportedImage, InvalidImage, TypeMismatch); those bytes are removed.
         """
-        upload = await self.status(image_id)
+        upload = await self.status(image_id, caller)
         if upload.state is not State.PENDING:
             return await self._outcome(upload)
         if self.expired(upload):
@@ -98,9 +101,9 @@ class UploadService:
         image = Image(image_id, upload.details, content, sealed, upload.created_at, upload.created_at)
         return await self._publish(image)
 
-    async def cancel(self, image_id: str) -> None:
+    async def cancel(self, image_id: str, caller: str | None) -> None:
         """Give an upload up. Bytes that arrive later are swept. Raises NotFound, and Conflict once published."""
-        await self.status(image_id)
+        await self.status(image_id, caller)
         if not await self._records.retire(image_id, {State.PENDING, State.FAILED}, self._depot.clock()):
             raise Conflict("The upload is published: delete the image instead.")
         await erase_or_leave(self._depot, image_id)
@@ -136,7 +139,7 @@ class UploadService:
 
     async def _another(self, image_id: str, otherwise: PixdepotError) -> Image:
         """Return what another complete made of this upload in the meantime, or raise `otherwise`."""
-        upload = await self.status(image_id)
+        upload = await self.status(image_id, None)
         if upload.state is State.PENDING:
             raise otherwise
         return await self._outcome(upload)

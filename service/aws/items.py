@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zlib import crc32
 
-from service.model import Content, Details, Expected, Failure, Image, State, Upload, fold
+from service.model import Content, Details, Expected, Failure, Image, State, Upload, Visibility, fold
 from service.search import feed_of
 
 Item = Mapping[str, Mapping[str, Any]]
@@ -55,6 +55,7 @@ def details_attributes(details: Details) -> Attributes:
         "title": text(details.title),
         "description": text(details.description),
         "tags": texts(details.tags),
+        "visibility": text(details.visibility),
     }
 
 
@@ -140,20 +141,31 @@ def read_image(item: Item) -> Image:
 
 
 def posting(image_id: str, created_at: datetime, details: Details, term: str, revised_at: datetime) -> Attributes:
-    """Return a row of the index table: an image under one of its terms, with what filtering needs."""
+    """Return a row of the index table: an image under one of its terms, with what filtering needs.
+
+    It tells the visibility of what is public only: an image may have hundreds of rows.
+    """
+    public = {"visibility": text(details.visibility)} if details.visibility == "public" else {}
     return {
         "term": text(term),
         "position": text(f"{stamp(created_at)}#{image_id}"),
         "user_id": text(details.user_id),
         "title": text(fold(details.title)),
         "tags": texts(tuple(fold(tag) for tag in details.tags)),
+        **public,
         "revised_at": text(stamp(revised_at)),
     }
 
 
+def visibility(item: Item) -> Visibility:
+    """Return who sees an item or a row: its user alone, where it does not tell."""
+    return "public" if item.get("visibility") == text("public") else "private"
+
+
 def _details(item: Item) -> Details:
     tags = tuple(each["S"] for each in item["tags"]["L"])
-    return Details(item["owner"]["S"], item["title"]["S"], item["filename"]["S"], item["description"]["S"], tags)
+    title, filename, description = (item[name]["S"] for name in ("title", "filename", "description"))
+    return Details(item["owner"]["S"], title, filename, description, tags, visibility(item))
 
 
 def _instant(stamped: str) -> datetime:

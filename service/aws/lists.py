@@ -15,7 +15,7 @@ from service.errors import Unavailable
 from service.model import Details, Image, ImageQuery, Page, Position, State
 from service.search import Candidate, candidates, furthest_back, matches
 
-from .items import Item, read_image, stamp, text
+from .items import Item, read_image, stamp, text, visibility
 from .session import together, translated
 from .streams import Merged, Read, Row, Spent, Stream
 
@@ -174,4 +174,5 @@ def _row_matches(query: ImageQuery, row: Row) -> bool:
     if "title" not in item or "L" not in item.get("tags", {}):
         return True
     tags = tuple(each["S"] for each in item["tags"]["L"])
-    return matches(query, Details(item["user_id"]["S"], item["title"]["S"], "", tags=tags), row.position.created_at)
+    details = Details(item["user_id"]["S"], item["title"]["S"], "", tags=tags, visibility=visibility(item))
+    return matches(query, details, row.position.created_at)

@@ -146,8 +146,8 @@ class Upkeep:
         ]
         keys = [{name: row[name] for name in ("term", "position")} for row in wanted]
         found = {row["term"]["S"]: row for row in await self._batch(self._index_table, keys)}
-        said = ("user_id", "title", "tags")
-        wrong = (any(found.get(row["term"]["S"], {}).get(name) != row[name] for name in said) for row in wanted)
+        said = ("user_id", "title", "tags", "visibility")
+        wrong = (any(found.get(row["term"]["S"], {}).get(name) != row.get(name) for name in said) for row in wanted)
         return image, sum(wrong)
 
     async def _stale(self, rows: Sequence[Item]) -> list[Item]:

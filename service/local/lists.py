@@ -80,6 +80,7 @@ def _values(query: ImageQuery, after: Position | None) -> dict[str, Any]:
         last = min(last, to_ms(after.created_at) * _TIES + (_TIES - 1 if after.image_id else -1))
     return {
         "user": query.user_id,
+        "viewer": query.viewer,
         "title": query.title,
         "first": (to_ms(query.since) if query.since else _EVER[0]) * _TIES,
         "last": last,
@@ -149,6 +150,8 @@ def filters(query: ImageQuery, lead: _List) -> list[str]:
     listed = []
     if query.user_id is not None and lead != _USER:
         listed.append("image.user_id = :user")
+    if query.viewer not in {None, query.user_id}:
+        listed.append("(image.user_id = :viewer OR image.visibility = 'public')")
     if query.title is not None and not (lead.source == "title_parts" and len(query.title) == 3):
         listed.append("instr(image.title, :title)")
     found = [_exists("listed AS image", lead, *listed)] if listed else []
@@ -193,8 +196,8 @@ def write(connection: sqlite3.Connection, image: Image) -> None:
     sql = "SELECT coalesce(max(listing) + 1, ?) FROM listed WHERE listing BETWEEN ? AND ?"
     (number,) = connection.execute(sql, (first, first, first + _TIES - 1)).fetchone()
     details = image.details
-    row = (number, image.image_id, details.user_id, fold(details.title))
-    connection.execute("INSERT INTO listed VALUES (?, ?, ?, ?)", row)
+    row = (number, image.image_id, details.user_id, fold(details.title), details.visibility)
+    connection.execute("INSERT INTO listed VALUES (?, ?, ?, ?, ?)", row)
     rows = [(tag, number) for tag in {fold(each) for each in details.tags}]
     connection.executemany("INSERT INTO listed_tags VALUES (?, ?)", rows)
 

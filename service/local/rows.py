@@ -28,6 +28,7 @@ def details_columns(details: Details) -> dict[str, object]:
         "description": details.description,
         "tags_json": json.dumps(details.tags),
         "filename": details.filename,
+        "visibility": details.visibility,
     }
 
 
@@ -62,9 +63,8 @@ def image_columns(image: Image) -> dict[str, object]:
 
 
 def _details(row: sqlite3.Row) -> Details:
-    return Details(
-        row["user_id"], row["title"], row["filename"], row["description"], tuple(json.loads(row["tags_json"]))
-    )
+    tags = tuple(json.loads(row["tags_json"]))
+    return Details(row["user_id"], row["title"], row["filename"], row["description"], tags, row["visibility"])
 
 
 def read_upload(row: sqlite3.Row) -> Upload:

@@ -24,7 +24,7 @@ from .rows import details_columns, image_columns, read_image, read_upload, to_ms
 
 T = TypeVar("T")
 
-_VERSION = 2  # of the schema, kept in PRAGMA user_version
+_VERSION = 3  # of the schema, kept in PRAGMA user_version
 
 _CACHE = 16_384  # KiB for each of the two connections
 _BUSY = 10.0  # seconds to wait for another process's transaction

@@ -211,7 +211,7 @@ async def test_complete_refuses_another_sha256_whatever_the_storage_takes(
     key = f"uploads/{upload.image_id}"
     await objects.put(key, OTHER_SHA256, "image/jpeg")
     with pytest.raises(InvalidImage):
-        await uploads.complete(upload.image_id)
+        await uploads.complete(upload.image_id, "ada")
     assert await stored(objects, key) is None
 
 

@@ -163,11 +163,11 @@ async def test_images_of_the_original_service_are_listed_shown_edited_and_delete
     (done,) = [each async for each in depot.runtime.reindexer.reindex()]
     assert (done.adopted, done.refused) == (len(originals), 0)
     assert await depot.listed() == [originals] * len(QUERIES)
-    image = await images.image(originals[0])
+    image = await images.image(originals[0], "ada")
     assert (image.content.content_type, image.details.description) == ("image/jpeg", "Old")
     assert b"".join([chunk async for chunk in await images.read(image)]) == picture()
-    await images.edit(originals[0], "ada", title="Sunset at the lake, again", tags=("sunset",))
-    await images.delete(originals[1], "ada")
+    await images.edit(originals[0], "ada", viewer=None, title="Sunset at the lake, again", tags=("sunset",))
+    await images.delete(originals[1], "ada", viewer=None)
     assert await depot.listed() == [[originals[0], *originals[2:]]] * len(QUERIES)
     (again,) = [each async for each in depot.runtime.reindexer.reindex()]
     assert (again.adopted, again.indexed) == (0, len(originals) - 1)

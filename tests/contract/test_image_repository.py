@@ -19,6 +19,7 @@ from service.model import (
     Position,
     State,
     Upload,
+    Visibility,
     milliseconds,
 )
 
@@ -154,7 +155,26 @@ async def test_an_edit_of_what_has_changed_meanwhile_is_refused(records: ImageRe
     assert await records.image(image.image_id) == first
 
 
+async def test_an_edit_of_who_sees_an_image_shows_in_every_list(records: ImageRepository) -> None:
+    user, tag = secrets.token_hex(8), secrets.token_hex(8)
+    image = await published(records, an_upload(user, tags=(tag,), title=f"Seen {tag}"))
+    queries = [
+        ImageQuery(viewer="eve", user_id=user),
+        ImageQuery(viewer="eve", tags=(tag,)),
+        ImageQuery(viewer="eve", title=tag),
+    ]
+    for visibility in VISIBILITIES:
+        found = [image.image_id] if visibility == "public" else []
+        details = replace(image.details, visibility=visibility)
+        edited = replace(image, details=details, updated_at=image.updated_at + SECOND)
+        assert await records.edit(edited, seen=image)
+        assert await records.image(image.image_id) == edited
+        assert [await listed(records, each) for each in queries] == [found] * len(queries)
+        image = edited
+
+
 SECOND = timedelta(seconds=1)
+VISIBILITIES: tuple[Visibility, ...] = ("public", "private")
 
 
 async def test_of_many_edits_at_once_one_takes_effect(records: ImageRepository) -> None:

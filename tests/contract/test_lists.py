@@ -25,6 +25,7 @@ from tests.contract.test_image_repository import an_upload, published
 
 WORDS = ("sun", "sunset", "under", "Lake", "a lake", "ake", "STRASSE", "Straße", "湖", "é", "to", "x", "%_", '"q"')
 TAGS = ("Sunset", "nature", "lake", "é", "rare")
+VISIBILITIES = ("private", "public", "private")
 DAY = timedelta(days=1)
 LIBRARY = 70  # images
 
@@ -63,6 +64,7 @@ class Library:
             self.begins + timedelta(seconds=min(chance.randrange(86_400), chance.randrange(86_400)) // 4000),
             title=" ".join(chance.choices(WORDS, k=chance.randint(1, 4))),
             tags=tuple(chance.sample(TAGS[:-1] if chance.random() < 0.9 else TAGS, k=chance.randint(0, 3))),
+            visibility=chance.choice(VISIBILITIES),
         )
         return await published(self.records, upload)
 
@@ -81,6 +83,7 @@ def wanted(image: Image, query: ImageQuery) -> bool:
         and (query.title or "") in fold(image.details.title)
         and (query.since is None or image.created_at >= query.since)
         and (query.until is None or image.created_at < query.until)
+        and (query.viewer in {None, image.details.user_id} or image.details.visibility == "public")
     )
 
 
@@ -124,30 +127,32 @@ def parts() -> st.SearchStrategy[str]:
 
 
 @st.composite
-def queries(draw: st.DrawFn) -> tuple[str | None, ImageQuery, int, int]:
-    """Return a user's number, a query whose times are seconds from the library's beginning, a limit, a budget."""
-    user = draw(st.none() | st.sampled_from([0, 1]))
+def queries(draw: st.DrawFn) -> tuple[ImageQuery, int, int]:
+    """Return a query, a limit and a budget; users are numbers there, times seconds from the library's beginning."""
     tags = tuple(dict.fromkeys(fold(each) for each in draw(st.lists(st.sampled_from(TAGS), max_size=3))))
     times = draw(st.lists(st.integers(0, 22), min_size=2, max_size=2, unique=True))
     dates = draw(st.booleans())
     query = ImageQuery(
-        None,
+        draw(st.none() | st.sampled_from("01")),
         tags,
         bool(tags) and draw(st.booleans()),
         draw(st.none() | parts()),
         datetime.fromtimestamp(min(times) if dates else 0, UTC),
         datetime.fromtimestamp(max(times) if dates else 86_400, UTC),
+        draw(st.none() | st.sampled_from("012")),
     )
-    return user, query, draw(st.integers(1, 30)), draw(st.sampled_from([1, 7, 2000]))
+    return query, draw(st.integers(1, 30)), draw(st.sampled_from([1, 7, 2000]))
 
 
-def placed(query: ImageQuery, user: Any, library: Library) -> ImageQuery:
-    """Return the query for this library's users and time."""
+def placed(query: ImageQuery, library: Library) -> ImageQuery:
+    """Return the query for this library's time and its users; the last one has nothing in it."""
+    users = dict(zip("012", [*library.users, "eve"], strict=True))
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     assert query.since
     assert query.until
     since, until = (library.begins + (each - epoch) for each in (query.since, query.until))
-    return replace(query, user_id=None if user is None else library.users[user], since=since, until=until)
+    user, viewer = (users.get(each) if each else None for each in (query.user_id, query.viewer))
+    return replace(query, user_id=user, viewer=viewer, since=since, until=until)
 
 
 MANY = settings(
@@ -160,8 +165,8 @@ MANY = settings(
 @MANY
 @given(asked=queries())
 async def test_the_pages_of_any_query_are_what_a_filter_finds(library: Library, asked: Any) -> None:
-    user, query, limit, budget = asked
-    query = placed(query, user, library)
+    query, limit, budget = asked
+    query = placed(query, library)
     found: list[str] = []
     after: Position | None = None
     while True:
@@ -178,8 +183,8 @@ async def test_the_pages_of_any_query_are_what_a_filter_finds(library: Library, 
 @MANY
 @given(asked=queries())
 async def test_a_page_within_its_budget_is_full_unless_the_list_ends(library: Library, asked: Any) -> None:
-    user, query, limit, _ = asked
-    query = placed(query, user, library)
+    query, limit, _ = asked
+    query = placed(query, library)
     expected = library.expected(query)
     page = await library.records.find(query, None, limit)
     assert [each.image_id for each in page.images] == expected[:limit]
@@ -213,6 +218,8 @@ async def test_what_comes_and_goes_between_pages_moves_nothing_else(backends: Re
             {"tags": ("sunset", "lake"), "any_tag": True},
             {"title": "sun"},
             {"title": "a"},
+            {"viewer": library.users[0]},
+            {"viewer": "eve", "tags": ("sunset",)},
         ]
     )
     query = ImageQuery(since=library.begins, until=library.begins + DAY, **filters)

@@ -69,7 +69,7 @@ class Uploads:
 
     def state(self, image_id: str) -> str:
         """Return how far an upload is."""
-        return self.environment.run(self.services.uploads.status(image_id)).state.value
+        return self.environment.run(self.services.uploads.status(image_id, None)).state.value
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def uploads(environment: Environment) -> Uploads:
 def test_an_upload_is_published_when_its_bytes_arrive(uploads: Uploads) -> None:
     image_id = uploads.arrived()
     assert uploads.on(f"uploads/{image_id}") == {"published": 1, "refused": 0}
-    image = uploads.environment.run(uploads.services.images.image(image_id))
+    image = uploads.environment.run(uploads.services.images.image(image_id, None))
     assert image.content.sha256 == sha256_of(DATA)
 
 
@@ -102,9 +102,9 @@ def test_one_event_may_tell_of_several_objects(uploads: Uploads) -> None:
 def test_an_event_that_comes_twice_changes_nothing(uploads: Uploads) -> None:
     key = f"uploads/{uploads.arrived()}"
     assert uploads.on(key, key) == {"published": 1, "refused": 0}
-    first = uploads.environment.run(uploads.services.images.image(key.removeprefix("uploads/")))
+    first = uploads.environment.run(uploads.services.images.image(key.removeprefix("uploads/"), None))
     assert uploads.on(key) == {"published": 1, "refused": 0}
-    assert uploads.environment.run(uploads.services.images.image(first.image_id)) == first
+    assert uploads.environment.run(uploads.services.images.image(first.image_id, None)) == first
 
 
 def test_an_event_that_comes_before_the_bytes_can_be_seen_leaves_the_upload_open(uploads: Uploads) -> None:
@@ -117,15 +117,15 @@ def test_an_event_that_comes_before_the_bytes_can_be_seen_leaves_the_upload_open
 
 def test_an_event_that_comes_after_the_upload_was_completed_by_hand_gives_the_same_image(uploads: Uploads) -> None:
     image_id = uploads.arrived()
-    by_hand = uploads.environment.run(uploads.services.uploads.complete(image_id))
+    by_hand = uploads.environment.run(uploads.services.uploads.complete(image_id, None))
     assert uploads.on(f"uploads/{image_id}") == {"published": 1, "refused": 0}
-    assert uploads.environment.run(uploads.services.images.image(image_id)) == by_hand
+    assert uploads.environment.run(uploads.services.images.image(image_id, None)) == by_hand
 
 
 def test_bytes_that_are_no_picture_are_recorded_on_the_upload(uploads: Uploads) -> None:
     image_id = uploads.arrived(b"%PDF-1.7 not a picture")
     assert uploads.on(f"uploads/{image_id}") == {"published": 0, "refused": 1}
-    upload = uploads.environment.run(uploads.services.uploads.status(image_id))
+    upload = uploads.environment.run(uploads.services.uploads.status(image_id, None))
     assert upload.failure
     assert upload.failure.code == "unsupported_image"
 
@@ -148,7 +148,7 @@ def test_objects_that_are_nobody_s_upload_are_no_failure(uploads: Uploads, key: 
 
 def test_a_cancelled_upload_does_not_come_back(uploads: Uploads) -> None:
     image_id = uploads.begun()
-    uploads.environment.run(uploads.services.uploads.cancel(image_id))
+    uploads.environment.run(uploads.services.uploads.cancel(image_id, None))
     uploads.arrive(image_id)
     assert uploads.on(f"uploads/{image_id}") == {"published": 0, "refused": 1}
 
@@ -180,7 +180,7 @@ def test_a_backend_that_does_not_answer_is_raised_so_that_the_event_comes_again(
 def test_the_schedule_sweeps(uploads: Uploads) -> None:
     image_id = uploads.arrived()
     uploads.on(f"uploads/{image_id}")
-    uploads.environment.run(uploads.services.images.delete(image_id, "ada"))
+    uploads.environment.run(uploads.services.images.delete(image_id, "ada", viewer=None))
     database = uploads.services.settings.data_dir / "pixdepot.db"
     with closing(sqlite3.connect(database)) as records, records:  # as if its time had come
         records.execute("UPDATE images SET deadline = 0 WHERE image_id = ?", [image_id])

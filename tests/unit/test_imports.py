@@ -17,9 +17,9 @@ PACKAGES = ("service", "lambda_adapter", "bootstrap", "pixdepot")
 # Each floor stands on those above it in this list; what is on one floor may lean on its neighbours.
 FLOORS = [
     {"model", "errors", "settings"},
-    {"http", "jsonbody", "forms", "media", "search"},
+    {"http", "jsonbody", "forms", "media", "search", "jwks", "tokens"},
     {"inspection", "images", "uploads", "sweeper", "reconciler", "reindexer"},
-    {"fields", "schemas", "bodies", "problems", "cors", "endpoints", "api", "openapi"},
+    {"fields", "schemas", "identity", "bodies", "problems", "cors", "endpoints", "api", "openapi"},
     {"runtime"},
     {"server"},
     {"__main__"},
@@ -151,9 +151,12 @@ def test_errors_and_model_need_the_standard_library_only() -> None:
 @pytest.mark.parametrize(
     ("module", "unwanted"),
     [
-        ("service.runtime", ["boto3", "botocore", "aiobotocore", "aioboto3", "aiohttp.web", "apispec"]),
+        (
+            "service.runtime",
+            ["boto3", "botocore", "aiobotocore", "aioboto3", "aiohttp.web", "apispec", "jwt", "cryptography"],
+        ),
         ("pixdepot.cli", ["aiohttp", "aioboto3", "botocore", "PIL", "marshmallow", "sqlite3"]),
-        ("service.server", ["boto3", "botocore", "aiobotocore", "aioboto3", "apispec"]),
+        ("service.server", ["boto3", "botocore", "aiobotocore", "aioboto3", "apispec", "jwt", "cryptography"]),
     ],
 )
 def test_loading_a_module_loads_nothing_it_does_not_need(module: str, unwanted: list[str]) -> None:

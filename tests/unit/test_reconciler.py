@@ -67,4 +67,4 @@ async def test_an_image_without_its_object_is_told_of_and_kept(
     assert await tomorrow.reconciler.reconcile() == Reconciled(0, 1)
     image_id = sealed.split("/")[1]
     assert image_id in caplog.text
-    assert await tomorrow.api.services.images.image(image_id)
+    assert await tomorrow.api.services.images.image(image_id, None)

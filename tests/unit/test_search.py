@@ -42,6 +42,7 @@ QUERIES = st.builds(
     title=st.none() | TEXT,
     since=st.none() | INSTANTS,
     until=st.none() | INSTANTS,
+    viewer=st.none() | TEXT,
 )
 PLACES = st.builds(Position, created_at=INSTANTS, image_id=TEXT, lead=st.integers(0, 255))
 
@@ -114,6 +115,7 @@ def test_another_caller_s_cursor_is_refused(other: str) -> None:
         ("since", NOON + timedelta(milliseconds=1)),
         ("until", None),
         ("until", NOON),
+        ("viewer", "ada"),
     ],
 )
 def test_another_query_s_cursor_is_refused(name: str, value: Any) -> None:
@@ -122,7 +124,9 @@ def test_another_query_s_cursor_is_refused(name: str, value: Any) -> None:
 
 
 def test_every_filter_there_is_was_tried() -> None:
-    assert {each.name for each in fields(ImageQuery)} == {"user_id", "tags", "any_tag", "title", "since", "until"}
+    assert [each.name for each in fields(ImageQuery)] == [
+        "user_id", "tags", "any_tag", "title", "since", "until", "viewer",
+    ]  # fmt: skip
 
 
 def test_a_query_s_parts_cannot_be_moved_from_one_to_the_other() -> None:

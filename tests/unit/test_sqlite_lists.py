@@ -18,12 +18,13 @@ from service.model import Image, ImageQuery, Position, State, fold
 
 NOON = datetime(2025, 9, 15, 12, tzinfo=UTC)
 SHAPES = [
-    ImageQuery(user_id=user, tags=tags, any_tag=any_tag, title=title, since=since, until=since and NOON)
-    for user, (tags, any_tag), title, since in product(
+    ImageQuery(user, tags, any_tag, title, since, since and NOON, viewer)
+    for user, (tags, any_tag), title, since, viewer in product(
         (None, "ada"),
         (((), False), (("a",), False), (("a", "b"), False), (("a", "b"), True)),
         (None, "su", "sun", "sunset"),
         (None, NOON - timedelta(days=1)),
+        (None, "ada", "ben"),
     )
 ]
 
@@ -72,6 +73,7 @@ async def test_a_database_of_the_first_version_keeps_its_lists(tmp_path: Path) -
             expected = [each for each in reversed(images) if lists_it(query, each)]
             assert expected
             assert list((await records.find(query, None, 100)).images) == expected
+        assert (await records.find(ImageQuery(viewer="nobody"), None, 100)).images == ()
         await records.retire(images[3].image_id, {State.READY}, NOON)
         assert images[3] not in (await records.find(ImageQuery(), None, 100)).images
 
@@ -91,6 +93,7 @@ def make_version_1(path: Path, images: list[Image]) -> None:
     connection.execute("PRAGMA user_version = 1")
     for n, each in enumerate(images):
         columns = {**upload_columns(upload_of(each)), **image_columns(each), "deadline": None}
+        del columns["visibility"]
         if n == 0:
             pending = {**columns, "image_id": "pending", "state": State.PENDING, "deadline": 1}
             insert(connection, pending)
