@@ -85,14 +85,20 @@ class IssuerKeys:
 
 
 def _usable(document: Any) -> Iterator[tuple[str, jwt.PyJWK]]:
-    """Yield the keys of a set that can be used to check a signature, by their ids; others may be for other uses."""
+    """Yield the keys of a set that signatures are checked with, by their ids. A set may have others beside them."""
     found = document.get("keys") if isinstance(document, dict) else None
     for each in found if isinstance(found, list) else []:
-        if isinstance(each, dict) and isinstance(each.get("kid"), str) and each.get("use", "sig") == "sig":
+        if isinstance(each, dict) and _is_for_signatures(each):
             with suppress(jwt.PyJWTError, KeyError, TypeError, ValueError):
                 key = jwt.PyJWK(each)
                 if key.algorithm_name in ALGORITHMS:
                     yield each["kid"], key
+
+
+def _is_for_signatures(jwk: Mapping[str, Any]) -> bool:
+    """Return whether a key says so, and is a public one: a private key that is published is anyone's."""
+    named = isinstance(jwk.get("kid"), str) and "d" not in jwk
+    return named and jwk.get("use", "sig") == "sig" and jwk.get("alg") in (None, *ALGORITHMS)
 
 
 @asynccontextmanager
