@@ -50,5 +50,5 @@ def check_exposure(settings: Settings) -> None:
     if settings.auth == "open" and not settings.allow_open_auth:
         raise SettingsError(
             "API Gateway is open to everyone, and with open auth they may upload and delete as any user. "
-            "Say PIXDEPOT_ALLOW_OPEN_AUTH=1 if that is meant."
+            "Ask for tokens (PIXDEPOT_AUTH=jwt), or say PIXDEPOT_ALLOW_OPEN_AUTH=1 if that is meant."
         )

@@ -226,7 +226,8 @@ def check_exposure(settings: Settings, host: str) -> None:
     if settings.auth == "open" and not loopback and not settings.allow_open_auth:
         raise SettingsError(
             f"With open auth everyone who reaches {host} may upload and delete as any user. "
-            "Listen on 127.0.0.1, or say PIXDEPOT_ALLOW_OPEN_AUTH=1 if that is meant."
+            "Listen on 127.0.0.1, ask for tokens (PIXDEPOT_AUTH=jwt), or say PIXDEPOT_ALLOW_OPEN_AUTH=1 if that "
+            "is meant."
         )
 
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 
 class SettingsError(ValueError):
@@ -52,9 +51,7 @@ def _url(text: str) -> str:
 
 
 def _secure_url(text: str) -> str:
-    parts = urlsplit(text)
-    loopback = parts.hostname in {"localhost", "127.0.0.1", "::1"}
-    if not parts.hostname or parts.scheme not in ({"https", "http"} if loopback else {"https"}):
+    if not re.fullmatch(r"https://[^\s/]\S*|http://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?(/\S*)?", text):
         raise ValueError("takes an https:// URL; http:// does on loopback only")
     return text
 

@@ -108,6 +108,11 @@ def test_open_auth_on_loopback_takes_no_word(host: str) -> None:
     check_exposure(Settings(), host)
 
 
+def test_where_tokens_are_wanted_any_address_may_be_served() -> None:
+    with_tokens = {"jwt_issuer": "https://i.example", "jwt_audience": "a", "jwks_url": "https://i.example/jwks"}
+    check_exposure(Settings(auth="jwt", **with_tokens), "0.0.0.0")  # type: ignore[arg-type]
+
+
 async def test_openapi_prints_the_committed_description(tmp_path: Path) -> None:
     printed = await run(PIXDEPOT, "openapi", directory=tmp_path)
     assert printed.code == 0

@@ -42,6 +42,10 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         ("cors_origins", "http://[::1]:8080", ("http://[::1]:8080",)),
         ("cors_origins", "*", ("*",)),
         ("cors_origins", ",", ()),
+        ("jwt_issuer", "https://issuer.example/", "https://issuer.example/"),
+        ("jwks_url", "https://issuer.example/jwks.json", "https://issuer.example/jwks.json"),
+        ("jwks_url", "http://127.0.0.1:8000/jwks", "http://127.0.0.1:8000/jwks"),
+        ("jwks_url", "http://[::1]:8000/jwks", "http://[::1]:8000/jwks"),
         *[(name, "42", 42) for name in NUMBERS],
         *[("allow_open_auth", text, True) for text in ("1", "true", "YES")],
         *[("allow_open_auth", text, False) for text in ("0", "False", "no")],
@@ -64,6 +68,13 @@ def test_an_empty_value_counts_as_not_set(name: str) -> None:
         ("backend", "s3"),
         ("backend", "LOCAL"),
         ("auth", "none"),
+        ("jwks_url", "issuer.example/jwks"),
+        ("jwks_url", "http://issuer.example/jwks"),
+        ("jwks_url", "http://127.0.0.1.example/jwks"),
+        ("jwks_url", "file:///jwks"),
+        ("jwks_url", "https://"),
+        ("jwks_url", "https:///jwks"),
+        ("jwks_url", "http://127.0.0.1@issuer.example/jwks"),
         ("public_url", "images.example"),
         ("public_url", "ftp://images.example"),
         ("allow_open_auth", "on please"),
@@ -79,6 +90,23 @@ def test_an_empty_value_counts_as_not_set(name: str) -> None:
 def test_a_value_that_cannot_be_meant_is_refused_by_its_name(name: str, text: str) -> None:
     with pytest.raises(SettingsError, match=f"^PIXDEPOT_{name.upper()} takes "):
         read(**{name: text})
+
+
+JWT = {
+    "auth": "jwt", "jwt_issuer": "https://issuer.example/", "jwt_audience": "pixdepot",
+    "jwks_url": "https://issuer.example/jwks.json",
+}  # fmt: skip
+
+
+def test_tokens_take_an_issuer_an_audience_and_the_issuer_s_keys() -> None:
+    assert read(**JWT).environment() == {f"PIXDEPOT_{name.upper()}": text for name, text in JWT.items()}
+    for missing in JWT.keys() - {"auth"}:
+        with pytest.raises(SettingsError, match=f"^PIXDEPOT_AUTH=jwt needs .*PIXDEPOT_{missing.upper()}"):
+            read(**{name: text for name, text in JWT.items() if name != missing})
+
+
+def test_what_tokens_take_may_be_set_without_them() -> None:
+    assert read(**{**JWT, "auth": "open"}).auth == "open"
 
 
 @pytest.mark.parametrize("name", ["PIXDEPOT_MAX_IMAGE_BYTE", "PIXDEPOT_", "PIXDEPOT_backend", "PIXDEPOT_DATA-DIR"])
