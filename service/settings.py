@@ -109,10 +109,10 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Raise SettingsError where one setting needs another."""
-        needed = {"PIXDEPOT_JWT_ISSUER": self.jwt_issuer, "PIXDEPOT_JWT_AUDIENCE": self.jwt_audience}
-        needed["PIXDEPOT_JWKS_URL"] = self.jwks_url
-        if self.auth == "jwt" and not all(needed.values()):
-            raise SettingsError(f"PIXDEPOT_AUTH=jwt needs {', '.join(needed)}.")
+        needed = ("jwt_issuer", "jwt_audience", "jwks_url")
+        missing = [f"PIXDEPOT_{name.upper()}" for name in needed if not getattr(self, name)]
+        if self.auth == "jwt" and missing:
+            raise SettingsError(f"PIXDEPOT_AUTH=jwt needs {', '.join(missing)}.")
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":

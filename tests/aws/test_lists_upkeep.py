@@ -123,9 +123,12 @@ async def test_rows_that_are_missing_are_added_but_not_by_a_dry_run(tomorrow: De
     assert await tomorrow.listed() == listed
 
 
-async def test_a_row_that_says_something_else_than_the_image_is_mended(tomorrow: Depot) -> None:
+@pytest.mark.parametrize("said", [{"title": {"S": "something else"}}, {"visibility": {"S": "public"}}])
+async def test_a_row_that_says_something_else_than_the_image_is_mended(
+    tomorrow: Depot, said: dict[str, Any]
+) -> None:
     before = await tomorrow.rows()
-    wrong = {**before[0], "title": {"S": "something else"}}
+    wrong = {**before[0], **said}
     await tomorrow.dynamodb.put_item(TableName=tomorrow.index, Item=wrong)
     assert (await tomorrow.runtime.reconciler.reconcile()).lists == Mended(missing=1)
     assert await tomorrow.rows() == before

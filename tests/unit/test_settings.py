@@ -101,7 +101,7 @@ JWT = {
 def test_tokens_take_an_issuer_an_audience_and_the_issuer_s_keys() -> None:
     assert read(**JWT).environment() == {f"PIXDEPOT_{name.upper()}": text for name, text in JWT.items()}
     for missing in JWT.keys() - {"auth"}:
-        with pytest.raises(SettingsError, match=f"^PIXDEPOT_AUTH=jwt needs .*PIXDEPOT_{missing.upper()}"):
+        with pytest.raises(SettingsError, match=f"^PIXDEPOT_AUTH=jwt needs PIXDEPOT_{missing.upper()}.$"):
             read(**{name: text for name, text in JWT.items() if name != missing})
 
 
