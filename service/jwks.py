@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -104,5 +105,7 @@ def _is_for_signatures(jwk: Mapping[str, Any]) -> bool:
 @asynccontextmanager
 async def opened_keys(url: str) -> AsyncIterator[IssuerKeys]:
     """Open what fetches an issuer's keys. Nothing is fetched yet."""
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_TIMEOUT)) as http:
+    # A context of its own: on Lambda aiohttp's has no certificates (lambda_adapter/__init__.py).
+    connector = aiohttp.TCPConnector(ssl=ssl.create_default_context())
+    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=_TIMEOUT)) as http:
         yield IssuerKeys(http, url)
