@@ -14,7 +14,6 @@ from tempfile import TemporaryDirectory
 
 from bootstrap.commands import up
 from bootstrap.emulator import running_emulator
-from service import model
 from service.aws.dynamodb import DynamoRepository
 from service.aws.s3 import S3ObjectStore
 from service.aws.session import opened_clients
@@ -76,7 +75,7 @@ async def depot_far_away() -> AsyncIterator[Depot]:
                     await up(settings)
             there = sdk_environment(to_database, database.root, s3=to_storage)
             async with opened_in(there, opened_clients(settings)) as clients:
-                objects = S3ObjectStore(clients, settings.bucket, model.now)
+                objects = S3ObjectStore(clients, settings.bucket)
                 records = Unpublished(clients, settings.table, settings.index_table, settings.read_budget)
                 yield Depot(objects, records, settings, Known(Settings()))
 

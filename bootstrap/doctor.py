@@ -125,8 +125,8 @@ class Examination:
 
     async def _sign(self) -> None:
         expected = Expected("PUT", _TYPE, len(_BYTES))
-        expires_at = datetime.now(UTC) + timedelta(minutes=5)
-        self._upload = await self.objects.presign_upload(self._keys[0], expected, len(_BYTES), expires_at)
+        ends = now() + timedelta(minutes=5)
+        self._upload = await self.objects.presign_upload(self._keys[0], expected, len(_BYTES), now(), ends)
 
     @property
     def _link(self) -> SignedUpload:

@@ -31,6 +31,7 @@ class Operation:
     """A row of the API's table. `errors` are those beyond what every operation can answer.
 
     What is `anonymous` answers whoever asks; every other operation needs to know who that is.
+    `keyed` is whether an Idempotency-Key makes it repeatable.
     """
 
     method: str
@@ -41,6 +42,7 @@ class Operation:
     query: type[Schema] = schemas.NoQuery
     body: type[Schema] | None = None
     form: type[Schema] | None = None
+    keyed: bool = False
     errors: tuple[type[PixdepotError], ...] = ()
     anonymous: bool = False
 
@@ -53,11 +55,12 @@ class Operation:
 OPERATIONS = (
     Operation(
         "POST", "/images", endpoints.upload_image, schemas.Published, 201,
-        body=schemas.ImageBody, form=schemas.ImageForm,
+        body=schemas.ImageBody, form=schemas.ImageForm, keyed=True,
         errors=(
             errors.InvalidJson, errors.InvalidBase64, errors.InvalidFilename, errors.InvalidTags,
             errors.TypeMismatch, errors.UserMismatch, errors.TooLarge, errors.UnsupportedMediaType,
-            errors.UnsupportedImage, errors.InvalidImage,
+            errors.UnsupportedImage, errors.InvalidImage, errors.InFlight, errors.ImageGone,
+            errors.IdempotencyMismatch,
         ),
     ),
     Operation(
@@ -84,10 +87,11 @@ OPERATIONS = (
         ),
     ),
     Operation(
-        "POST", "/uploads", endpoints.begin_upload, schemas.Begun, 201, body=schemas.UploadBody,
+        "POST", "/uploads", endpoints.begin_upload, schemas.Begun, 201, body=schemas.UploadBody, keyed=True,
         errors=(
             errors.InvalidJson, errors.InvalidFilename, errors.InvalidTags, errors.TypeMismatch,
-            errors.UserMismatch, errors.TooLarge, errors.UnsupportedMediaType,
+            errors.UserMismatch, errors.TooLarge, errors.UnsupportedMediaType, errors.ImageGone,
+            errors.IdempotencyMismatch,
         ),
     ),
     Operation(

@@ -79,9 +79,10 @@ class Call:
 
 async def upload_image(call: Call) -> ApiResponse:
     """Upload a picture as base64 in JSON, or as a form, and publish it."""
-    most, partial = call.services.settings.max_image_bytes, call.caller.may_leave_out
-    said, picture = await read_picture(call.request, most, partial)
-    image = await call.services.images.upload(_details(call, said), picture.data, picture.declared_type)
+    key, most = call.request.idempotency_key, call.services.settings.max_image_bytes
+    said, picture = await read_picture(call.request, most, call.caller.may_leave_out)
+    details = _details(call, said)
+    image = await call.services.images.upload(details, picture.data, picture.declared_type, idempotency_key=key)
     location = {"Location": call.url(f"/images/{image.image_id}")}
     return answer(_published("Image uploaded successfully", image), 201, location)
 
@@ -177,9 +178,12 @@ async def _owner(call: Call) -> str:
 
 async def begin_upload(call: Call) -> ApiResponse:
     """Ask for a link to send a picture's bytes to, straight into storage."""
+    key = call.request.idempotency_key
     body = await read_json(call.request, schemas.UploadBody(partial=call.caller.may_leave_out))
     expected = {name: body.pop(name, None) for name in ("method", "content_type", "file_size", "sha256")}
-    upload, link = await call.services.uploads.begin(_details(call, body), Expected(**expected))
+    upload, link = await call.services.uploads.begin(
+        _details(call, body), Expected(**expected), idempotency_key=key
+    )
     return answer(_begun(call, upload, link), 201, {"Location": call.url(f"/uploads/{upload.image_id}")})
 
 

@@ -17,14 +17,17 @@
       MethodNotAllowed               405 method_not_allowed       carries what is allowed (Allow)
       Conflict                       409 conflict
         UploadMissing                409 upload_missing
+        InFlight                     409 in_flight                says when to try again (Retry-After)
       UploadExpired                  410 upload_expired
       ObjectMissing                  410 object_missing
+      ImageGone                      410 image_gone
       PreconditionFailed             412 precondition_failed
       TooLarge                       413 too_large
       UnsupportedMediaType           415 unsupported_media_type   the request's body
       UnsupportedImage               415 unsupported_image        the picture's bytes
       RangeNotSatisfiable            416 range_not_satisfiable    carries the size (Content-Range)
       InvalidImage                   422 invalid_image
+      IdempotencyMismatch            422 idempotency_mismatch
       TooManyRequests                429 too_many_requests        says when to try again (Retry-After)
       Unavailable                    503 unavailable              says when to try again (Retry-After)
         NotReady                     503 unavailable              carries each dependency's state
@@ -180,6 +183,18 @@ class UploadMissing(Conflict):
     code, title = "upload_missing", "No bytes have arrived for this upload"
 
 
+class InFlight(Conflict):
+    """Another request with the same idempotency key is in all likelihood under way."""
+
+    code, title = "in_flight", "The first request with this key is under way"
+    retry_after = 1  # seconds
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Return when to try again."""
+        return {"Retry-After": str(self.retry_after)}
+
+
 class UploadExpired(PixdepotError):
     """The upload's time is over."""
 
@@ -190,6 +205,12 @@ class ObjectMissing(PixdepotError):
     """The stored bytes are not where they should be."""
 
     status, code, title = 410, "object_missing", "The stored bytes are missing"
+
+
+class ImageGone(PixdepotError):
+    """What an idempotency key stands for was deleted, or given up: the key never makes it again."""
+
+    status, code, title = 410, "image_gone", "What this key made is gone"
 
 
 class PreconditionFailed(PixdepotError):
@@ -235,6 +256,12 @@ class InvalidImage(PixdepotError):
     """The bytes claim to be a picture and do not decode whole, or decode to too much."""
 
     status, code, title = 422, "invalid_image", "The picture cannot be decoded"
+
+
+class IdempotencyMismatch(PixdepotError):
+    """The idempotency key was sent before, with something else."""
+
+    status, code, title = 422, "idempotency_mismatch", "The idempotency key stands for another request"
 
 
 class TooManyRequests(PixdepotError):

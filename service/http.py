@@ -7,8 +7,10 @@ from functools import cache
 from typing import Any
 from urllib.parse import quote, unquote
 
-from .errors import RangeNotSatisfiable, TooLarge
+from .errors import InvalidRequest, RangeNotSatisfiable, TooLarge
 from .model import ByteStream
+
+_KEY = re.compile(r'[!#-~][!-~]{0,254}|"(?:[ !#-\[\]-~]|\\["\\]){1,255}"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,21 @@ class ApiRequest:
     def has_body(self) -> bool:
         """Return whether the client announced a body that is not empty."""
         return bool(self.content_length) or "transfer-encoding" in self.headers
+
+    @property
+    def idempotency_key(self) -> str | None:
+        """Return the key that makes the request repeatable, None without one. Raises InvalidRequest.
+
+        It comes bare, or as a quoted string (RFC 9651 section 3.3.3, draft-ietf-httpapi-idempotency-key-header);
+        quotes are no part of it.
+        """
+        key = self.headers.get("idempotency-key")
+        if key is None:
+            return None
+        if not _KEY.fullmatch(key):
+            message = "Takes 1 to 255 visible ASCII characters, or a string in double quotes."
+            raise InvalidRequest("See errors for what is wrong.", {"Idempotency-Key": [message]})
+        return re.sub(r"\\(.)", r"\1", key[1:-1]) if key.startswith('"') else key
 
     def refuse_over(self, limit: int) -> None:
         """Raise TooLarge when the announced length passes `limit` bytes; reads nothing."""

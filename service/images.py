@@ -4,23 +4,28 @@ The two ports that every backend implements stand here, beside their consumers.
 """
 
 import asyncio
+import hashlib
+import json
 import logging
 import secrets
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
+from weakref import WeakValueDictionary
 
 import uuid_utils
 
 from . import media, model
-from .errors import Forbidden, NotFound
+from .errors import Forbidden, IdempotencyMismatch, ImageGone, InFlight, NotFound
 from .http import content_disposition
 from .inspection import Inspector
 from .model import (
     Adopt,
     ByteStream,
+    Claim,
+    Content,
     Details,
     Expected,
     Image,
@@ -41,6 +46,8 @@ from .settings import Settings
 logger = logging.getLogger(__name__)
 
 _CHECK_SECONDS = 5
+_TOO_LATE = timedelta(minutes=1)  # before its deadline an upload is left to sweep: no request takes longer
+_UNDER_WAY = timedelta(seconds=2)  # for so long another process's request is taken to be at work; then it is joined
 _TIDY_SECONDS = 2  # for tidying up at the end of a request, when the client waits for its answer
 
 
@@ -63,9 +70,12 @@ class ObjectStore(Protocol):
         """Yield the objects whose key begins with `prefix`, in no promised order."""
 
     async def presign_upload(
-        self, key: str, expected: Expected, max_bytes: int, expires_at: datetime
+        self, key: str, expected: Expected, max_bytes: int, signed_at: datetime, expires_at: datetime
     ) -> SignedUpload:
-        """Return a link that takes exactly what is expected, under this key, once."""
+        """Return a link that takes exactly what is expected, under this key, once.
+
+        Equal arguments give an equal link, as long as the credentials that sign it are the same.
+        """
 
     async def presign_download(
         self, key: str, content_type: str, disposition: str, signed_at: datetime, expires_at: datetime
@@ -88,8 +98,14 @@ class ImageRepository(Protocol):
         Asked for by every list: only the first call may take time.
         """
 
+    async def claim(self, claim: Claim) -> Claim:
+        """Store a claim, unless its user's key has one that lives when this one begins; return the one that counts.
+
+        Repeatable: the second time it returns the same.
+        """
+
     async def begin(self, upload: Upload) -> None:
-        """Store a new PENDING upload. Its id must be new."""
+        """Store a new PENDING upload, unless there is a record with its id, in any state. Repeatable."""
 
     async def prepare(self, upload: Upload) -> None:
         """Store what lists will need of it, as far as it can be stored before it is published. Repeatable."""
@@ -157,6 +173,20 @@ class ImageRepository(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Claimed:
+    """The upload that an idempotency key stands for, as it was first asked for.
+
+    `state` is that of its record, None where it has none yet. `first` is whether this request made the claim,
+    `ours` whether this process did.
+    """
+
+    upload: Upload
+    state: State | None
+    first: bool
+    ours: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Depot:
     """What all operations share: the ports, the limits, the clock, and how keys and ids are made."""
 
@@ -165,6 +195,7 @@ class Depot:
     settings: Settings
     inspector: Inspector
     clock: Callable[[], datetime] = model.now
+    process: str = field(default_factory=lambda: secrets.token_hex(8))
 
     def new_upload(self, details: Details, expected: Expected) -> Upload:
         """Return a fresh upload. Its id is a UUID of version 7 (RFC 9562) and sorts by time."""
@@ -172,6 +203,37 @@ class Depot:
         milliseconds = (created - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
         image_id = str(uuid_utils.uuid7(nanoseconds=milliseconds * 1_000_000))
         return Upload(image_id, details, expected, created, self.expiry())
+
+    async def claimed(self, operation: str, key: str, upload: Upload) -> Claimed:
+        """Return what a user's idempotency key stands for: this new upload, or what an equal request began before.
+
+        Nothing is written before that is decided, and whoever has the key then works on the very same upload, one
+        after the other or at once: only one can publish it. So nothing has to be released when a request fails, or
+        the process dies: the next one goes on.
+
+        Raises IdempotencyMismatch, and ImageGone when it was deleted, cancelled, or left unfinished for too long.
+        """
+        claim = self._claim(operation, key, upload)
+        counts = await self.records.claim(claim)
+        if counts.image_id == claim.image_id:
+            return Claimed(upload, None, first=True, ours=True)
+        if counts.fingerprint != claim.fingerprint:
+            raise IdempotencyMismatch("Use a new key for another request.")
+        created_at, expires_at = counts.created_at, counts.upload_expires_at
+        upload = replace(upload, image_id=counts.image_id, created_at=created_at, expires_at=expires_at)
+        found = await self.records.upload(upload.image_id)
+        # Until its deadline a record outlives everything, so without one before that there never was any.
+        swept = found is None and self.clock() >= upload.deadline - _TOO_LATE
+        if swept or (found and found.state is State.DELETED):
+            raise ImageGone("It was deleted, or never finished: use a new key to upload it again.")
+        state, ours = found.state if found else None, counts.process == self.process
+        return Claimed(upload, state, first=False, ours=ours)
+
+    def _claim(self, operation: str, key: str, upload: Upload) -> Claim:
+        asked = json.dumps([operation, asdict(upload.details), asdict(upload.expected)])
+        fingerprint = hashlib.sha256(asked.encode()).hexdigest()
+        decided = upload.image_id, upload.created_at, upload.expires_at
+        return Claim(upload.details.user_id, key, fingerprint, self.process, *decided)
 
     def expiry(self) -> datetime:
         """Return when a link that is signed now dies: at a full second, since S3 counts no finer."""
@@ -205,36 +267,87 @@ class ImageService:
     def __init__(self, depot: Depot) -> None:
         self._depot = depot
         self._objects, self._records = depot.objects, depot.records
+        self._turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
-    async def upload(self, details: Details, data: bytes | bytearray, declared_type: str | None = None) -> Image:
+    async def upload(
+        self,
+        details: Details,
+        data: bytes | bytearray,
+        declared_type: str | None = None,
+        *,
+        idempotency_key: str | None = None,
+    ) -> Image:
         """Verify, store and publish a picture whose bytes are here, and return it once it is durable.
 
-        Raises what `Inspector.content_of` raises; nothing is stored then.
+        With a key it is repeatable for 24 hours, and returns the image as it was first published.
+        Raises what `Inspector.content_of` raises; nothing is stored then. With a key also what `Depot.claimed`
+        raises, and InFlight.
         """
         declared = (declared_type, media.declared_type(details.filename))
         content = await self._depot.inspector.content_of(data, *declared)
-        upload = self._depot.new_upload(
-            details, Expected("PUT", content.content_type, content.file_size, content.sha256)
-        )
+        if idempotency_key is not None:
+            return await self._upload_once(idempotency_key, details, content, data)
+        upload = self._new_upload(details, content)
         key = self._depot.sealed_key(upload.image_id)
-
-        # At the same time, for the client waits: should this process die in between, reconcile finds the object.
-        # The object goes first, being the longest.
-        writes = (
-            self._objects.put(key, data, content.content_type),
-            self._records.begin(upload),
-            self._records.prepare(upload),
-        )
-        # All run to their end even when one fails, so that no write arrives after its undoing.
-        for outcome in await asyncio.gather(*writes, return_exceptions=True):
-            if isinstance(outcome, BaseException):
-                await discard(self._depot, upload)
-                raise outcome
-        image = Image(upload.image_id, details, content, key, upload.created_at, upload.created_at)
-        published = await self._records.publish(image, settled=True)
+        try:
+            await self._write(upload, key, data)
+        except Exception:
+            await discard(self._depot, upload)
+            raise
+        published = await self._records.publish(_sealed(upload, content, key), settled=True)
         if published is None:
             raise NotFound("The image was deleted while it was being published.")
         return published
+
+    async def _upload_once(self, key: str, details: Details, content: Content, data: bytes | bytearray) -> Image:
+        # In one process equal requests take turns, and get the first one's answer in place of a conflict.
+        # Whoever has the turn knows that no request of this process is at work, so it need not wait for one that failed.
+        async with self._turns.setdefault((details.user_id, key), asyncio.Lock()):
+            claimed = await self._depot.claimed("upload_image", key, self._new_upload(details, content))
+            if claimed.state is State.READY:
+                image = await self._records.image(claimed.upload.image_id)
+            elif not claimed.ours and self._depot.clock() < claimed.upload.created_at + _UNDER_WAY:
+                raise InFlight("It will be over in a moment.")
+            else:
+                image = await self._publish_once(claimed, content, data)
+        if image is None:
+            raise ImageGone("It was deleted: use a new key to upload it again.")
+        # It may have been edited since.
+        return replace(image, details=details, updated_at=image.created_at)
+
+    async def _publish_once(self, claimed: Claimed, content: Content, data: bytes | bytearray) -> Image | None:
+        """Publish what a key stands for, or return the image that another request published; None if it is gone.
+
+        What fails here leaves the upload pending, for the next request with the key, or for sweep.
+        """
+        upload = claimed.upload
+        key = self._depot.sealed_key(upload.image_id)
+        try:
+            await self._write(upload, key, data, begun=claimed.state is not None)
+        except Exception:
+            await delete_or_leave(self._depot, key)
+            raise
+        # Only the first can know that nobody else's object is left.
+        published = await self._records.publish(_sealed(upload, content, key), settled=claimed.first)
+        if published is None or published.object_key != key:
+            await delete_or_leave(self._depot, key)
+        return published
+
+    def _new_upload(self, details: Details, content: Content) -> Upload:
+        expected = Expected("PUT", content.content_type, content.file_size, content.sha256)
+        return self._depot.new_upload(details, expected)
+
+    async def _write(self, upload: Upload, key: str, data: bytes | bytearray, *, begun: bool = False) -> None:
+        """Write all that comes before publishing: the object, the record unless it was `begun`, what lists need."""
+        # At the same time, for the client waits: should this process die in between, reconcile finds the object.
+        # The object goes first, being the longest.
+        writes = [self._objects.put(key, data, upload.expected.content_type), self._records.prepare(upload)]
+        if not begun:
+            writes.insert(1, self._records.begin(upload))
+        # All run to their end even when one fails, so that no write arrives after its undoing.
+        for outcome in await asyncio.gather(*writes, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
 
     async def image(self, image_id: str, viewer: str | None) -> Image:
         """Return a published image that this user sees (None sees everything). Raises NotFound."""
@@ -306,9 +419,16 @@ class ImageService:
         if upload is None or upload.state is not State.READY or not upload.details.visible_to(viewer):
             raise NotFound("There is no image with this id.")
         _check_owner(upload.details, caller)
-        if not await self._records.retire(image_id, {State.READY}, self._depot.clock()):
+        # As long as a request with the same idempotency key would go on with an upload that has no record.
+        deadline = max(self._depot.clock(), upload.deadline)
+        if not await self._records.retire(image_id, {State.READY}, deadline):
             raise NotFound("There is no image with this id.")
         await erase_or_leave(self._depot, image_id)
+
+
+def _sealed(upload: Upload, content: Content, key: str) -> Image:
+    """Return the image that an upload becomes with its object under this key."""
+    return Image(upload.image_id, upload.details, content, key, upload.created_at, upload.created_at)
 
 
 def _check_owner(details: Details, caller: str) -> None:

@@ -13,6 +13,9 @@ ByteStream = AsyncIterator[bytes]
 # under way. Well inside the 15 minutes that the service promises.
 GRACE = timedelta(minutes=10)
 
+# How long an idempotency key stands for the image that it made.
+CLAIM_LIFE = timedelta(hours=24)
+
 
 class State(StrEnum):
     """Where an image is in its life. Only READY is ever visible as an image."""
@@ -106,6 +109,28 @@ class Upload:
     def deadline(self) -> datetime:
         """Return when its links have been dead for long enough that what is left can be swept."""
         return self.expires_at + GRACE
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Which upload a user's idempotency key stands for, decided before anything of it is written.
+
+    `fingerprint` tells what was asked for from everything else; equal requests have equal ones. `process` names
+    the one that made the claim. The times are the upload's: when it was begun, and when its first links end.
+    """
+
+    user_id: str
+    key: str
+    fingerprint: str
+    process: str
+    image_id: str
+    created_at: datetime
+    upload_expires_at: datetime
+
+    @property
+    def expires_at(self) -> datetime:
+        """Return from when on the key stands for nothing."""
+        return self.created_at + CLAIM_LIFE
 
 
 @dataclass(frozen=True, slots=True)

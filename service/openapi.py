@@ -33,6 +33,17 @@ _TOKEN = {
         "Without, a caller is whoever the request says, and must say so as user_id."
     ),
 }
+_IDEMPOTENCY_KEY = {
+    "in": "header",
+    "name": "Idempotency-Key",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "description": (
+        "Makes the request repeatable: 1 to 255 visible ASCII characters, or a string in double quotes, new for "
+        "each image. For 24 hours the same key of the same user with the same content gets the first answer again, "
+        "and never makes a second image. With other content it is 422, while the first request is under way 409 "
+        "(try again in a moment), and once what it made is deleted, or was left unfinished, 410."
+    ),
+}
 _PICTURE = {"schema": {"type": "string", "contentMediaType": "application/octet-stream"}}
 
 
@@ -81,6 +92,8 @@ def _parameters(row: Operation) -> list[dict[str, Any]]:
     if "{image_id}" in row.path:
         identifier = {"type": "string", "format": "uuid"}
         parameters.append({"in": "path", "name": "image_id", "required": True, "schema": identifier})
+    if row.keyed:
+        parameters.append(_IDEMPOTENCY_KEY)
     return parameters + ([{"in": "query", "schema": row.query}] if row.query().fields else [])
 
 

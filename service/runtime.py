@@ -90,7 +90,7 @@ async def local_backend(settings: Settings, clock: Callable[[], datetime]) -> As
 
 
 @asynccontextmanager
-async def aws_backend(settings: Settings, clock: Callable[[], datetime]) -> AsyncIterator[Backend]:
+async def aws_backend(settings: Settings, clock: Callable[[], datetime]) -> AsyncIterator[Backend]:  # noqa: ARG001
     """Open the backend in S3 and DynamoDB. `bootstrap up` makes what it needs there. Raises SettingsError."""
     from .aws.dynamodb import DynamoRepository
     from .aws.s3 import S3ObjectStore
@@ -98,7 +98,7 @@ async def aws_backend(settings: Settings, clock: Callable[[], datetime]) -> Asyn
 
     async with opened_clients(settings) as clients:
         try:
-            objects = S3ObjectStore(clients, settings.bucket, clock)
+            objects = S3ObjectStore(clients, settings.bucket)
         except ValueError as error:
             raise SettingsError(str(error)) from error
         records = DynamoRepository(clients, settings.table, settings.index_table, settings.read_budget)

@@ -1,5 +1,7 @@
 """Direct uploads: the client sends the bytes straight to storage, the service signs, verifies and publishes."""
 
+from datetime import datetime
+
 from . import media
 from .errors import (
     Conflict,
@@ -31,10 +33,14 @@ class UploadService:
         self._depot = depot
         self._objects, self._records = depot.objects, depot.records
 
-    async def begin(self, details: Details, expected: Expected) -> tuple[Upload, SignedUpload]:
+    async def begin(
+        self, details: Details, expected: Expected, *, idempotency_key: str | None = None
+    ) -> tuple[Upload, SignedUpload]:
         """Store a pending upload, and return it with the link that takes its bytes.
 
-        Raises InvalidRequest (a PUT without its size), TooLarge, TypeMismatch (the filename's extension).
+        With a key it is repeatable for 24 hours, and returns what it returned first, whatever became of it since.
+        Raises InvalidRequest (a PUT without its size), TooLarge, TypeMismatch (the filename's extension), and with
+        a key what `Depot.claimed` raises.
         """
         limit = self._depot.settings.max_image_bytes
         if expected.method == "PUT" and expected.file_size is None:
@@ -43,9 +49,13 @@ class UploadService:
         if (expected.file_size or 0) > limit:
             raise TooLarge(f"A picture may have {limit:,} bytes.")
         media.check_declared(expected.content_type, media.declared_type(details.filename))
-        upload = self._depot.new_upload(details, expected)
-        await self._records.begin(upload)
-        return upload, await self._sign(upload)
+        upload, begun = self._depot.new_upload(details, expected), False
+        if idempotency_key is not None:
+            claimed = await self._depot.claimed("begin_upload", idempotency_key, upload)
+            upload, begun = claimed.upload, claimed.state is not None
+        if not begun:
+            await self._records.begin(upload)
+        return upload, await self._sign(upload, upload.created_at)
 
     async def status(self, image_id: str, caller: str | None) -> Upload:
         """Return an upload as it is now. Raises NotFound, also for one that was cancelled or deleted."""
@@ -67,12 +77,12 @@ class UploadService:
         upload = await self._records.extend(image_id, self._depot.expiry())
         if upload is None:
             raise Conflict("The upload is no longer pending.")
-        return upload, await self._sign(upload)
+        return upload, await self._sign(upload, self._depot.clock())
 
-    async def _sign(self, upload: Upload) -> SignedUpload:
+    async def _sign(self, upload: Upload, signed_at: datetime) -> SignedUpload:
         limit = self._depot.settings.max_image_bytes
         key = self._depot.upload_key(upload.image_id)
-        return await self._objects.presign_upload(key, upload.expected, limit, upload.expires_at)
+        return await self._objects.presign_upload(key, upload.expected, limit, signed_at, upload.expires_at)
 
     async def complete(self, image_id: str, caller: str | None) -> Image:
         """Verify the bytes that arrived, seal and publish them. Repeatable: the same image, or the same failure.

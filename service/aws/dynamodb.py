@@ -16,17 +16,32 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from service.model import Adopt, Failure, Image, ImageQuery, Mended, Page, Position, Reindexed, State, Upload
+from service.model import (
+    CLAIM_LIFE,
+    Adopt,
+    Claim,
+    Failure,
+    Image,
+    ImageQuery,
+    Mended,
+    Page,
+    Position,
+    Reindexed,
+    State,
+    Upload,
+)
 
 from .items import (
     DUE_SHARDS,
     Attributes,
     Item,
+    claim_item,
     details_attributes,
     due,
     image_attributes,
     milliseconds,
     number,
+    read_claim,
     read_image,
     read_upload,
     stamp,
@@ -79,9 +94,29 @@ class DynamoRepository:
             found = await self._dynamodb.get_item(TableName=self._index_table, Key=key, ConsistentRead=True)
         return bytes(found["Item"]["value"]["B"])
 
+    async def claim(self, claim: Claim) -> Claim:
+        """See `ImageRepository`. Its image_id is its nonce: a retry that finds the claim stored finds its own."""
+        with translated():
+            try:
+                await self._dynamodb.put_item(
+                    TableName=self._index_table,
+                    Item=claim_item(claim),
+                    # DynamoDB removes what has expired days later.
+                    ConditionExpression="attribute_not_exists(#term) OR #created_at <= :expired",
+                    ExpressionAttributeNames={"#term": "term", "#created_at": "created_at"},
+                    ExpressionAttributeValues={":expired": number(milliseconds(claim.created_at - CLAIM_LIFE))},
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                )
+            except ClientError as error:
+                if error_code(error) != _FAILED_CONDITION:
+                    raise
+                found: Any = error.response
+                return read_claim(found["Item"])
+        return claim
+
     async def begin(self, upload: Upload) -> None:
-        """See `ImageRepository`. Its id is random, so a record that has it already is our own."""
-        # On that condition a first attempt that arrives late, after a retry, undoes nothing that came since.
+        """See `ImageRepository`."""
+        # On this condition a first attempt that arrives late, after a retry, undoes nothing that came since.
         with translated():
             try:
                 await self._dynamodb.put_item(

@@ -9,12 +9,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zlib import crc32
 
-from service.model import Content, Details, Expected, Failure, Image, State, Upload, Visibility, fold
+from service.model import Claim, Content, Details, Expected, Failure, Image, State, Upload, Visibility, fold
 from service.search import feed_of
 
 Item = Mapping[str, Mapping[str, Any]]
 Attributes = dict[str, dict[str, Any]]
 
+CLAIM_TERM = "claim#"  # and an idempotency key: no image's term
 DUE_SHARDS = 4  # partitions of the index on deadlines, so that its writes are spread
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -109,7 +110,7 @@ def read_upload(item: Item) -> Upload:
     )
     reason = item.get("failure_code")
     failure = Failure(reason["S"], item["failure_detail"]["S"]) if reason else None
-    expires_at = _EPOCH + timedelta(milliseconds=int(item["expires_at"]["N"]))
+    expires_at = _from_ms(item["expires_at"]["N"])
     return Upload(
         item["image_id"]["S"],
         _details(item),
@@ -140,6 +141,28 @@ def read_image(item: Item) -> Image:
     )
 
 
+def claim_item(claim: Claim) -> Attributes:
+    """Return the row of the index table that keeps a claim, until DynamoDB removes it."""
+    return {
+        "term": text(f"{CLAIM_TERM}{claim.key}"),
+        "position": text(claim.user_id),
+        "fingerprint": text(claim.fingerprint),
+        "process": text(claim.process),
+        "image_id": text(claim.image_id),
+        "created_at": number(milliseconds(claim.created_at)),
+        "upload_expires_at": number(milliseconds(claim.upload_expires_at)),
+        "expires": number(int(claim.expires_at.timestamp()) + 1),
+    }
+
+
+def read_claim(item: Item) -> Claim:
+    """Return such a row as a claim."""
+    key = item["term"]["S"].removeprefix(CLAIM_TERM)
+    said = (item[name]["S"] for name in ("fingerprint", "process", "image_id"))
+    created_at, upload_expires_at = (_from_ms(item[name]["N"]) for name in ("created_at", "upload_expires_at"))
+    return Claim(item["position"]["S"], key, *said, created_at, upload_expires_at)
+
+
 def posting(image_id: str, created_at: datetime, details: Details, term: str, revised_at: datetime) -> Attributes:
     """Return a row of the index table: an image under one of its terms, with what filtering needs.
 
@@ -166,6 +189,10 @@ def _details(item: Item) -> Details:
     tags = tuple(each["S"] for each in item["tags"]["L"])
     title, filename, description = (item[name]["S"] for name in ("title", "filename", "description"))
     return Details(item["owner"]["S"], title, filename, description, tags, visibility(item))
+
+
+def _from_ms(number: str) -> datetime:
+    return _EPOCH + timedelta(milliseconds=int(number))
 
 
 def _instant(stamped: str) -> datetime:

@@ -5,7 +5,7 @@ The links it signs work with the same permissions.
 """
 
 import io
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -27,9 +27,8 @@ _CACHE_CONTROL = "private, max-age=86400, immutable"
 class S3ObjectStore:
     """`ObjectStore` on S3, or on anything that speaks its protocol."""
 
-    def __init__(self, clients: Clients, bucket: str, clock: Callable[[], datetime]) -> None:
+    def __init__(self, clients: Clients, bucket: str) -> None:
         self._clients, self._s3, self._bucket = clients, clients.s3, bucket
-        self._clock = clock
         addressing: Literal["virtual", "path"] = "path" if clients.endpoint else "virtual"
         self._signer = S3Signer(bucket, clients.region, clients.endpoint, addressing)
 
@@ -83,13 +82,13 @@ class S3ObjectStore:
                     yield StoredObject(each["Key"], each["Size"], each["LastModified"])
 
     async def presign_upload(
-        self, key: str, expected: Expected, max_bytes: int, expires_at: datetime
+        self, key: str, expected: Expected, max_bytes: int, signed_at: datetime, expires_at: datetime
     ) -> SignedUpload:
         """See `ObjectStore`. The link ends earlier when the credentials that sign it do.
 
         A POST can be sent again until it ends: a policy cannot say "create only".
         """
-        presigner = await self._presigner(self._clock(), expires_at)
+        presigner = await self._presigner(signed_at, expires_at)
         kind, size, sha256 = expected.content_type, expected.file_size, expected.sha256
         if expected.method == "PUT" and size is not None:
             url, headers = presigner.put(key, content_type=kind, content_length=size, sha256_hex=sha256)

@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from service.model import Adopt, Details, Image, Mended, Reindexed, State
 from service.search import feed_of, terms
 
-from .items import Attributes, Item, posting, read_image, stamp, text
+from .items import CLAIM_TERM, Attributes, Item, posting, read_image, stamp, text
 from .originals import adopted_attributes, read_original
 from .postings import Postings
 from .session import error_code, translated
@@ -152,7 +152,7 @@ class Upkeep:
 
     async def _stale(self, rows: Sequence[Item]) -> list[Item]:
         """Return the rows that belong to no image, or not to what it is now. A pending one may yet need them."""
-        rows = [row for row in rows if row["term"]["S"] not in _OURS]
+        rows = [row for row in rows if not _is_ours(row["term"]["S"])]
         ids = {row["position"]["S"].partition("#")[2] for row in rows}
         items = await self._batch(self._table, [{"image_id": text(each)} for each in ids])
         kept: dict[str, set[str] | None] = {
@@ -183,6 +183,11 @@ class Upkeep:
             yield found["Items"], start
             if not start:
                 return
+
+
+def _is_ours(term: str) -> bool:
+    """Return whether a term is the service's own: it has no image's rows."""
+    return term in _OURS or term.startswith(CLAIM_TERM)
 
 
 def _feed(image: Image) -> Attributes:

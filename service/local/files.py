@@ -145,7 +145,12 @@ class LocalObjectStore:
                 yield StoredObject(key, stat.st_size, datetime.fromtimestamp(stat.st_mtime, UTC))
 
     async def presign_upload(
-        self, key: str, expected: Expected, max_bytes: int, expires_at: datetime
+        self,
+        key: str,
+        expected: Expected,
+        max_bytes: int,
+        signed_at: datetime,  # noqa: ARG002 - only the end counts here
+        expires_at: datetime,
     ) -> SignedUpload:
         """See `ObjectStore`."""
         return self._signer.upload(key, expected, max_bytes, expires_at)

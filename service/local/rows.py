@@ -4,7 +4,7 @@ import json
 import sqlite3
 from datetime import UTC, datetime, timedelta
 
-from service.model import Content, Details, Expected, Failure, Image, State, Upload, fold
+from service.model import Claim, Content, Details, Expected, Failure, Image, State, Upload, fold
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -65,6 +65,25 @@ def image_columns(image: Image) -> dict[str, object]:
 def _details(row: sqlite3.Row) -> Details:
     tags = tuple(json.loads(row["tags_json"]))
     return Details(row["user_id"], row["title"], row["filename"], row["description"], tags, row["visibility"])
+
+
+def claim_columns(claim: Claim) -> dict[str, object]:
+    """Return the columns of a claim."""
+    return {
+        "user_id": claim.user_id,
+        "key": claim.key,
+        "fingerprint": claim.fingerprint,
+        "process": claim.process,
+        "image_id": claim.image_id,
+        "created_at": to_ms(claim.created_at),
+        "upload_expires_at": to_ms(claim.upload_expires_at),
+    }
+
+
+def read_claim(row: sqlite3.Row) -> Claim:
+    """Return a row as a claim."""
+    said = (row[name] for name in ("user_id", "key", "fingerprint", "process", "image_id"))
+    return Claim(*said, from_ms(row["created_at"]), from_ms(row["upload_expires_at"]))
 
 
 def read_upload(row: sqlite3.Row) -> Upload:

@@ -7,7 +7,7 @@ moment leaves the state before or after it. One thread writes, another reads bes
 import asyncio
 import secrets
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -17,14 +17,36 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from service.errors import Unavailable
-from service.model import Adopt, Failure, Image, ImageQuery, Mended, Page, Position, Reindexed, State, Upload
+from service.model import (
+    CLAIM_LIFE,
+    Adopt,
+    Claim,
+    Failure,
+    Image,
+    ImageQuery,
+    Mended,
+    Page,
+    Position,
+    Reindexed,
+    State,
+    Upload,
+)
 
 from . import lists
-from .rows import details_columns, image_columns, read_image, read_upload, to_ms, upload_columns
+from .rows import (
+    claim_columns,
+    details_columns,
+    image_columns,
+    read_claim,
+    read_image,
+    read_upload,
+    to_ms,
+    upload_columns,
+)
 
 T = TypeVar("T")
 
-_VERSION = 3  # of the schema, kept in PRAGMA user_version
+_VERSION = 4  # of the schema, kept in PRAGMA user_version
 
 _CACHE = 16_384  # KiB for each of the two connections
 _BUSY = 10.0  # seconds to wait for another process's transaction
@@ -90,11 +112,23 @@ class SqliteRepository:
             self._secret = await self._write(change)
         return self._secret
 
+    async def claim(self, claim: Claim) -> Claim:
+        """See `ImageRepository`."""
+
+        def change(connection: sqlite3.Connection) -> Claim:
+            row = claim_columns(claim)
+            expired = to_ms(claim.created_at - CLAIM_LIFE)
+            connection.execute("DELETE FROM claims WHERE created_at <= ?", (expired,))
+            connection.execute(_insert("claims", row), row)
+            sql = "SELECT * FROM claims WHERE user_id = :user_id AND key = :key"
+            return read_claim(connection.execute(sql, row).fetchone())
+
+        return await self._write(change)
+
     async def begin(self, upload: Upload) -> None:
         """See `ImageRepository`."""
         row = upload_columns(upload)
-        sql = f"INSERT INTO images ({', '.join(row)}) VALUES ({', '.join(f':{name}' for name in row)})"  # noqa: S608
-        await self._write(lambda connection: connection.execute(sql, row))
+        await self._write(lambda connection: connection.execute(_insert("images", row), row))
 
     async def prepare(self, upload: Upload) -> None:
         """See `ImageRepository`. Here it is part of publishing."""
@@ -249,6 +283,12 @@ def _statements(script: str) -> list[str]:
             statements.append(rest)
             rest = ""
     return statements
+
+
+def _insert(table: str, row: Mapping[str, object]) -> str:
+    """Return the statement that inserts a row, unless there is one with its key."""
+    values = ", ".join(f":{name}" for name in row)
+    return f"INSERT INTO {table} ({', '.join(row)}) VALUES ({values}) ON CONFLICT DO NOTHING"  # noqa: S608
 
 
 def _row(connection: sqlite3.Connection, image_id: str, states: Collection[State]) -> sqlite3.Row | None:

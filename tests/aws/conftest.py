@@ -9,7 +9,6 @@ import aiohttp
 import pytest
 
 from bootstrap.emulator import AccessKey
-from service import model
 from service.aws.s3 import S3ObjectStore
 from service.aws.session import Clients, opened_clients
 from service.settings import Settings
@@ -66,7 +65,7 @@ async def clients(storage: Storage) -> AsyncIterator[Clients]:
 @pytest.fixture(scope="session")
 async def objects(clients: Clients, storage: Storage) -> S3ObjectStore:
     """Return the object store in each S3. Tests share it, so they use keys of their own."""
-    return S3ObjectStore(clients, storage.bucket, model.now)
+    return S3ObjectStore(clients, storage.bucket)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ import pytest
 from bootstrap.emulator import AccessKey
 from service import model
 from service.aws.s3 import S3ObjectStore
-from service.aws.session import Clients, opened_clients
+from service.aws.session import opened_clients
 from service.errors import InvalidImage, ObjectMissing
 from service.images import Depot
 from service.inspection import Inspector
@@ -24,7 +24,6 @@ from service.model import Details, Expected, SignedUpload
 from service.runtime import aws_backend
 from service.uploads import UploadService
 from tests.api.client import Answer, ApiClient
-from tests.aws.conftest import Storage
 from tests.aws.stand_in import Account, opened_in, sdk_environment
 from tests.pictures import picture, sha256_of
 
@@ -47,7 +46,7 @@ def key() -> str:
 async def signed(objects: S3ObjectStore, key: str, method: str, **expected: Any) -> SignedUpload:
     """Return a link that takes DATA under this key."""
     what = Expected(method, "image/jpeg", len(DATA), **expected)  # type: ignore[arg-type]
-    return await objects.presign_upload(key, what, 10 * 2**20, now() + 15 * MINUTES)
+    return await objects.presign_upload(key, what, 10 * 2**20, now(), now() + 15 * MINUTES)
 
 
 async def sent(browser: ApiClient, link: SignedUpload, data: bytes = DATA) -> Answer:
@@ -114,7 +113,8 @@ async def test_a_link_takes_nothing_else(
 async def test_a_form_without_a_size_is_held_to_the_limit(
     objects: S3ObjectStore, browser: ApiClient, key: str
 ) -> None:
-    link = await objects.presign_upload(key, Expected("POST", "image/jpeg"), len(DATA), now() + 15 * MINUTES)
+    what = Expected("POST", "image/jpeg")
+    link = await objects.presign_upload(key, what, len(DATA), now(), now() + 15 * MINUTES)
     assert refused(await sent(browser, link, DATA + b"\0"))
     assert refused(await sent(browser, link, b""))
     assert (await sent(browser, link)).status == 204
@@ -169,15 +169,14 @@ async def test_a_policy_cannot_be_widened(objects: S3ObjectStore, browser: ApiCl
 
 @METHODS
 async def test_an_expired_link_takes_nothing(
-    clients: Clients, storage: Storage, browser: ApiClient, key: str, method: str
+    objects: S3ObjectStore, browser: ApiClient, key: str, method: str
 ) -> None:
-    an_hour_ago = S3ObjectStore(clients, storage.bucket, lambda: now() - 60 * MINUTES)
     what = Expected(method, "image/jpeg", len(DATA))  # type: ignore[arg-type]
     ended = now() - 45 * MINUTES
-    link = await an_hour_ago.presign_upload(key, what, len(DATA), ended)
+    link = await objects.presign_upload(key, what, len(DATA), now() - 60 * MINUTES, ended)
     assert link.expires_at == ended
     assert refused(await sent(browser, link))
-    assert await stored(an_hour_ago, key) is None
+    assert await stored(objects, key) is None
 
 
 async def test_a_put_is_taken_once(objects: S3ObjectStore, browser: ApiClient, key: str) -> None:
@@ -290,10 +289,10 @@ async def test_no_link_outlives_the_credentials_that_sign_it(account: Account, k
     with account.environment():
         os.environ["AWS_CREDENTIAL_EXPIRATION"] = ends.isoformat()
         async with opened_clients(account.settings) as clients:
-            objects = S3ObjectStore(clients, account.settings.bucket, model.now)
+            objects = S3ObjectStore(clients, account.settings.bucket)
             for method in ("PUT", "POST"):
                 what = Expected(method, "image/jpeg", len(DATA))  # type: ignore[arg-type]
-                link = await objects.presign_upload(key, what, len(DATA), now() + 60 * MINUTES)
+                link = await objects.presign_upload(key, what, len(DATA), now(), now() + 60 * MINUTES)
                 assert link.expires_at == ends
             for minutes, end in ((60, ends), (5, now() + 5 * MINUTES)):
                 lasting = now() + minutes * MINUTES
@@ -312,7 +311,7 @@ async def test_links_of_temporary_credentials_carry_their_token(
     with sdk_environment(account.emulator.endpoint_url, temporary):
         os.environ["AWS_SESSION_TOKEN"] = found["SessionToken"]
         async with opened_clients(account.settings) as clients:
-            objects = S3ObjectStore(clients, account.settings.bucket, model.now)
+            objects = S3ObjectStore(clients, account.settings.bucket)
             link = await signed(objects, key, method)
             token = next(name for name in ("X-Amz-Security-Token", "x-amz-security-token") if name in str(link))
             for other in (None, found["SessionToken"] + "1"):

@@ -120,9 +120,12 @@ async def test_equal_questions_give_equal_download_links(objects: ObjectStore) -
 
 
 async def test_an_upload_link_says_what_to_send_and_until_when(objects: ObjectStore) -> None:
-    expires_at = datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=5)
-    put = await objects.presign_upload("uploads/x", Expected("PUT", "image/png", 5, "ab" * 32), 100, expires_at)
-    post = await objects.presign_upload("uploads/x", Expected("POST", "image/png"), 100, expires_at)
+    signed_at = datetime.now(UTC).replace(microsecond=0)
+    expires_at = signed_at + timedelta(minutes=5)
+    what = Expected("PUT", "image/png", 5, "ab" * 32), Expected("POST", "image/png")
+    put, post = [await objects.presign_upload("uploads/x", each, 100, signed_at, expires_at) for each in what]
+    assert await objects.presign_upload("uploads/x", what[0], 100, signed_at, expires_at) == put
+    assert await objects.presign_upload("uploads/x", what[1], 100, signed_at, expires_at) == post
     assert (put.method, put.headers["Content-Type"], put.fields) == ("PUT", "image/png", {})
     assert put.headers["If-None-Match"] == "*"
     assert put.headers["x-amz-checksum-sha256"]
