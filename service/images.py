@@ -300,8 +300,8 @@ class ImageService:
         return published
 
     async def _upload_once(self, key: str, details: Details, content: Content, data: bytes | bytearray) -> Image:
-        # In one process equal requests take turns, and get the first one's answer in place of a conflict.
-        # Whoever has the turn knows that no request of this process is at work, so it need not wait for one that failed.
+        # In one process equal requests take turns: they get the first one's answer in place of a conflict, and who
+        # finds a claim of this process unfinished knows that it failed.
         async with self._turns.setdefault((details.user_id, key), asyncio.Lock()):
             claimed = await self._depot.claimed("upload_image", key, self._new_upload(details, content))
             if claimed.state is State.READY:

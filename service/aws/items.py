@@ -157,10 +157,15 @@ def claim_item(claim: Claim) -> Attributes:
 
 def read_claim(item: Item) -> Claim:
     """Return such a row as a claim."""
-    key = item["term"]["S"].removeprefix(CLAIM_TERM)
-    said = (item[name]["S"] for name in ("fingerprint", "process", "image_id"))
-    created_at, upload_expires_at = (_from_ms(item[name]["N"]) for name in ("created_at", "upload_expires_at"))
-    return Claim(item["position"]["S"], key, *said, created_at, upload_expires_at)
+    return Claim(
+        item["position"]["S"],
+        item["term"]["S"].removeprefix(CLAIM_TERM),
+        item["fingerprint"]["S"],
+        item["process"]["S"],
+        item["image_id"]["S"],
+        _from_ms(item["created_at"]["N"]),
+        _from_ms(item["upload_expires_at"]["N"]),
+    )
 
 
 def posting(image_id: str, created_at: datetime, details: Details, term: str, revised_at: datetime) -> Attributes:

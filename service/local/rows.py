@@ -82,8 +82,15 @@ def claim_columns(claim: Claim) -> dict[str, object]:
 
 def read_claim(row: sqlite3.Row) -> Claim:
     """Return a row as a claim."""
-    said = (row[name] for name in ("user_id", "key", "fingerprint", "process", "image_id"))
-    return Claim(*said, from_ms(row["created_at"]), from_ms(row["upload_expires_at"]))
+    return Claim(
+        row["user_id"],
+        row["key"],
+        row["fingerprint"],
+        row["process"],
+        row["image_id"],
+        from_ms(row["created_at"]),
+        from_ms(row["upload_expires_at"]),
+    )
 
 
 def read_upload(row: sqlite3.Row) -> Upload:

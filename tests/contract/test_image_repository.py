@@ -10,6 +10,8 @@ import uuid_utils
 
 from service.images import ImageRepository
 from service.model import (
+    CLAIM_LIFE,
+    Claim,
     Content,
     Details,
     Expected,
@@ -69,6 +71,50 @@ async def test_the_secret_is_made_once(records: ImageRepository) -> None:
     secret = await records.secret()
     assert len(secret) == 32
     assert await records.secret() == secret
+
+
+def a_claim(user: str, created_at: datetime, key: str = "key") -> Claim:
+    created = milliseconds(created_at)
+    ends = created + timedelta(minutes=15)
+    return Claim(user, key, secrets.token_hex(32), secrets.token_hex(8), str(uuid_utils.uuid7()), created, ends)
+
+
+async def test_the_first_claim_of_a_key_counts_for_as_long_as_it_lives(records: ImageRepository) -> None:
+    user, now = secrets.token_hex(8), datetime.now(UTC)
+    first = a_claim(user, now)
+    assert await records.claim(first) == first
+    assert await records.claim(first) == first
+    for later in (timedelta(), timedelta(hours=1), CLAIM_LIFE - SECOND):
+        assert await records.claim(a_claim(user, now + later)) == first
+    last = a_claim(user, now + CLAIM_LIFE)
+    assert await records.claim(last) == last
+    assert await records.claim(a_claim(user, now + CLAIM_LIFE)) == last
+
+
+async def test_a_key_is_each_users_own(records: ImageRepository) -> None:
+    user, now = secrets.token_hex(8), datetime.now(UTC)
+    claims = [a_claim(user, now), a_claim(user, now, "KEY"), a_claim(f"{user}#", now), a_claim(user, now, "#key")]
+    assert [await records.claim(each) for each in claims] == claims
+
+
+async def test_of_many_claims_at_once_one_counts_for_all(records: ImageRepository) -> None:
+    claims = [a_claim("many", datetime.now(UTC), key="one") for _ in range(10)]
+    (counts,) = set(await asyncio.gather(*map(records.claim, claims)))
+    assert counts in claims
+
+
+async def test_beginning_again_changes_nothing(records: ImageRepository) -> None:
+    upload = an_upload()
+    await records.begin(upload)
+    await records.begin(upload)
+    assert await records.upload(upload.image_id) == upload
+    image = await records.publish(the_image(upload), settled=True)
+    await records.begin(upload)
+    assert await records.image(upload.image_id) == image
+    assert await records.retire(upload.image_id, {State.READY}, NOON)
+    await records.begin(upload)
+    assert await records.image(upload.image_id) is None
+    assert await records.publish(the_image(upload), settled=True) is None
 
 
 async def test_a_new_upload_is_pending_and_no_image(records: ImageRepository) -> None:
