@@ -12,7 +12,7 @@ from tests.api.client import Answer, ApiClient
 from tests.pictures import picture
 
 DATA, OTHER = picture(), picture(seed=2)
-AT_ONCE = 50
+AT_ONCE = 10
 
 Ask = Callable[..., Awaitable[Answer]]
 

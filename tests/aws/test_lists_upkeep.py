@@ -106,6 +106,15 @@ async def tomorrow(depot: Depot) -> Depot:
     return depot
 
 
+async def test_what_idempotency_keys_stand_for_is_no_part_of_the_index(tomorrow: Depot) -> None:
+    uploads = tomorrow.runtime.api.services.images
+    image = await uploads.upload(DETAILS, picture(), idempotency_key="a key")
+    before = await tomorrow.rows()
+    assert await tomorrow.runtime.reconciler.reconcile() == Reconciled(0, 0, Mended())
+    assert await tomorrow.rows() == before
+    assert await uploads.upload(DETAILS, picture(), idempotency_key="a key") == image
+
+
 async def test_an_index_that_is_whole_stays_as_it_is(tomorrow: Depot) -> None:
     before = await tomorrow.rows()
     assert await tomorrow.runtime.reconciler.reconcile() == Reconciled(0, 0)

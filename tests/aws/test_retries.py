@@ -1,7 +1,11 @@
 """A write whose answer is lost was done all the same: the client is told so, and it was done once."""
 
+import asyncio
+import json
+import secrets
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -102,6 +106,11 @@ class Way:
     writes: tuple[str, ...]
 
 
+def with_new_key(api: ApiClient) -> ApiClient:
+    """Return a client that sends the same new idempotency key with everything."""
+    return replace(api, headers={"Idempotency-Key": secrets.token_hex(8)})
+
+
 WAYS = {
     "begin": Way(
         nothing, lambda api, user, _: api.begin(DATA, user_id=user, tags=["a"]),
@@ -109,6 +118,14 @@ WAYS = {
     ),
     "upload": Way(
         nothing, lambda api, user, _: api.upload(DATA, user_id=user, tags=["a"]),
+        201, State.READY, 1, ("PutItem", "BatchWriteItem", "PUT", "UpdateItem"),
+    ),
+    "begin with a key": Way(
+        nothing, lambda api, user, _: with_new_key(api).begin(DATA, user_id=user, tags=["a"]),
+        201, State.PENDING, 0, ("PutItem",),
+    ),
+    "upload with a key": Way(
+        nothing, lambda api, user, _: with_new_key(api).upload(DATA, user_id=user, tags=["a"]),
         201, State.READY, 1, ("PutItem", "BatchWriteItem", "PUT", "UpdateItem"),
     ),
     "complete": Way(
@@ -164,6 +181,71 @@ async def test_a_write_that_is_answered_wrongly_is_done_once_and_told_truly(
     assert image.details.tags == (("b",) if name == "edit" else ("a",))
     assert await site.terms(user) == set(terms(image.details))
     assert (await site.api.download(image_id)).body == DATA
+
+
+class Lasting(dict[str, Fault]):
+    """Faults that spoil every request of their operation, the SDK's own retries too."""
+
+    def pop(self, name: str, otherwise: Any = None) -> Any:
+        """Return a fault, and keep it."""
+        return self.get(name, otherwise)
+
+
+@pytest.mark.parametrize("write", ["PutItem", "BatchWriteItem", "PUT", "UpdateItem"])
+@FAULTS
+async def test_an_upload_that_failed_is_asked_for_again_by_its_key_and_is_one_image(
+    site: Site, user: str, write: str, fault: Fault
+) -> None:
+    keyed = with_new_key(site.api)
+    site.proxy.faults = Lasting({write: fault})
+    assert (await keyed.upload(DATA, user_id=user)).outcome == (503, "unavailable")
+    site.proxy.faults = {}
+    answer = await keyed.upload(DATA, user_id=user)
+    assert answer.status == 201, answer.body
+    assert (await keyed.upload(DATA, user_id=user)).body == answer.body
+    image_id = answer.json["image_id"]
+    assert [image["image_id"] for image in await keyed.walk(user_id=user)] == [image_id]
+    assert (await keyed.download(image_id)).body == DATA
+    tomorrow = lambda: model.now() + timedelta(days=1)  # noqa: E731
+    async with opened_in(site.account.environment(), open_service(site.account.settings, tomorrow)) as runtime:
+        await runtime.sweeper.sweep()
+    assert [row["state"]["S"] for row in await site.rows(site.account.settings.table, "owner", user)] == ["ready"]
+    assert await site.objects(image_id) == 1
+
+
+@FAULTS
+async def test_a_direct_upload_that_failed_to_begin_is_begun_by_its_key_once(
+    site: Site, user: str, fault: Fault
+) -> None:
+    keyed = with_new_key(site.api)
+    site.proxy.faults = Lasting({"PutItem": fault})
+    assert (await keyed.begin(DATA, user_id=user)).outcome == (503, "unavailable")
+    site.proxy.faults = {}
+    answers = [await keyed.begin(DATA, user_id=user) for _ in range(2)]
+    assert [answer.status for answer in answers] == [201, 201]
+    assert answers[0].body == answers[1].body
+    (record,) = await site.rows(site.account.settings.table, "owner", user)
+    assert record["image_id"]["S"] == answers[0].json["image_id"]
+
+
+async def test_a_key_costs_one_write(site: Site, user: str) -> None:
+    calls = []
+    for api in (site.api, with_new_key(site.api)):
+        site.proxy.calls.clear()
+        assert (await api.upload(DATA, user_id=user)).status == 201
+        calls.append(site.proxy.calls.copy())
+    assert calls[1] - calls[0] == Counter(PutItem=1)
+    assert calls[1].total() == calls[0].total() + 1
+
+
+async def test_fifty_at_once_make_one_image_and_one_object_and_get_one_answer(site: Site, user: str) -> None:
+    keyed = with_new_key(site.api)
+    answers = await asyncio.gather(*(keyed.upload(DATA, user_id=user) for _ in range(50)))
+    assert [answer.status for answer in answers] == [201] * 50
+    (body,) = {answer.body for answer in answers}
+    (record,) = await site.rows(site.account.settings.table, "owner", user)
+    assert record["image_id"]["S"] == json.loads(body)["image_id"]
+    assert await site.objects(record["image_id"]["S"]) == 1
 
 
 async def completed(api: ApiClient, user: str) -> str:
