@@ -139,7 +139,7 @@ async def test_a_process_answers_all_that_ask_at_once(site: Site) -> None:
 
 async def test_a_deleted_image_does_not_come_back_while_its_key_lives_swept_or_not(site: Site) -> None:
     image = await site.upload(site.process())
-    await ImageService(site.process()).delete(image.image_id, site.details.user_id)
+    await ImageService(site.process()).delete(image.image_id, site.details.user_id, viewer=None)
     for after in (timedelta(), 5 * SECOND, MINUTE, 24 * MINUTE, 30 * MINUTE, 23 * HOUR):
         await Sweeper(site.process(after)).sweep()
         with pytest.raises(ImageGone):
@@ -192,7 +192,7 @@ async def test_a_direct_upload_that_was_claimed_and_not_begun_is_begun_by_the_ne
 async def test_a_cancelled_upload_does_not_come_back_swept_or_not(site: Site) -> None:
     expected = Expected("PUT", "image/jpeg", len(DATA))
     upload, _ = await UploadService(site.process()).begin(site.details, expected, idempotency_key=site.key)
-    await UploadService(site.process()).cancel(upload.image_id)
+    await UploadService(site.process()).cancel(upload.image_id, None)
     for after in (timedelta(), 24 * MINUTE, 30 * MINUTE):
         process = site.process(after)
         await Sweeper(process).sweep()
