@@ -137,11 +137,16 @@ class LocalObjectStore:
             yield found
 
     def _list(self, prefix: str) -> Iterator[StoredObject]:
-        root = self._objects / prefix.rpartition("/")[0]
-        for path in root.rglob("*"):
-            key = path.relative_to(self._objects).as_posix()
-            if key.startswith(prefix) and path.is_file():
-                stat = path.stat()
+        # Others delete meanwhile: os.walk passes over directories that are gone.
+        for directory, _, names in os.walk(self._objects / prefix.rpartition("/")[0]):
+            for path in (Path(directory, name) for name in names):
+                key = path.relative_to(self._objects).as_posix()
+                if not key.startswith(prefix):
+                    continue
+                try:
+                    stat = path.stat()
+                except FileNotFoundError:
+                    continue
                 yield StoredObject(key, stat.st_size, datetime.fromtimestamp(stat.st_mtime, UTC))
 
     async def presign_upload(

@@ -1,0 +1,153 @@
+"""Sweepers and reconcilers beside live traffic, and beside each other: nothing that was acknowledged is lost."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from bootstrap.emulator import Emulator
+from bootstrap.policy import upkeep_policy
+from service import model
+from service.errors import PixdepotError, Unavailable
+from service.images import Depot
+from service.model import Details, Expected, Image, ImageQuery
+from service.reconciler import Reconciled
+from service.runtime import Runtime, open_service
+from service.settings import Settings
+from tests.aws.stand_in import new_account, opened_in
+from tests.pictures import picture
+
+DATA = picture(size=(40, 30))
+DETAILS = Details("ada", "A photo", "photo.jpg", tags=("lake",))
+CLIENTS, PICTURES = 4, 8  # of each
+ROUNDS, BETWEEN = 6, 4  # of upkeep, and the attempts at an upload from one to the next
+
+
+@dataclass(frozen=True)
+class Site:
+    """One depot, as those see it who live today, and those to whom all that is under way is long overdue."""
+
+    today: Runtime
+    tomorrow: Runtime
+
+    @property
+    def depot(self) -> Depot:
+        return self.today.api.services.depot
+
+
+def a_day_later() -> datetime:
+    return model.now() + timedelta(days=1)
+
+
+@pytest.fixture(params=["local", "aws"])
+async def site(request: pytest.FixtureRequest, tmp_path: Path, emulator: Emulator) -> AsyncIterator[Site]:
+    async with AsyncExitStack() as stack:
+        if request.param == "local":
+            settings = Settings(data_dir=tmp_path)
+            opened = [open_service(settings), open_service(settings, a_day_later)]
+        else:
+            account = await stack.enter_async_context(new_account(emulator))
+            account = replace(account, key=await emulator.create_user(upkeep_policy(account.settings)))
+            opening = (open_service(account.settings), open_service(account.settings, a_day_later))
+            opened = [opened_in(account.environment(), each) for each in opening]
+        yield Site(*[await stack.enter_async_context(each) for each in opened])
+
+
+async def directly(site: Site) -> Image:
+    """Publish a picture as a client does that sends its bytes straight into storage."""
+    uploads = site.today.api.services.uploads
+    upload, _ = await uploads.begin(DETAILS, Expected("PUT", "image/jpeg", len(DATA)))
+    await site.depot.objects.put(site.depot.upload_key(upload.image_id), DATA, "image/jpeg")
+    return await uploads.complete(upload.image_id)
+
+
+async def in_a_request(site: Site) -> Image:
+    """Publish a picture whose bytes come in the request."""
+    return await site.today.api.services.images.upload(DETAILS, DATA)
+
+
+@dataclass
+class Traffic:
+    """What clients do, and what they were told."""
+
+    kept: set[str] = field(default_factory=set)
+    deleted: set[str] = field(default_factory=set)
+
+    async def run(self, site: Site, publish: Callable[[Site], Awaitable[Image]], over: Callable[[], None]) -> None:
+        """Publish pictures, delete every third, and call `over` after each attempt."""
+        published = 0
+        while published < PICTURES:
+            try:
+                image = await publish(site)
+            except Unavailable:
+                raise
+            except PixdepotError:
+                pass  # it was overdue, and swept
+            else:
+                published += 1
+                await self._perhaps_deleted(site, image.image_id, published)
+            over()
+
+    async def _perhaps_deleted(self, site: Site, image_id: str, number: int) -> None:
+        self.kept.add(image_id)
+        if number % 3 == 0:
+            await site.today.api.services.images.delete(image_id, "ada")
+            self.kept.remove(image_id)
+            self.deleted.add(image_id)
+
+
+async def repeated(work: Callable[[], Awaitable[object]], turns: asyncio.Semaphore) -> None:
+    """Do a round of upkeep after every few uploads, while others are under way."""
+    for _ in range(ROUNDS):
+        for _ in range(BETWEEN):
+            await turns.acquire()
+        await work()
+
+
+@pytest.mark.parametrize("publish", [directly, in_a_request])
+async def test_nothing_acknowledged_is_lost_and_nothing_deleted_comes_back(
+    site: Site, publish: Callable[[Site], Awaitable[Image]]
+) -> None:
+    # Only an upload in a request relies on a reconciler's patience with what is young.
+    reconcilers = (site.today if publish is in_a_request else site.tomorrow).reconciler
+    sweeper, traffic = site.tomorrow.sweeper, Traffic()
+    upkeep = [sweeper.sweep, sweeper.sweep, reconcilers.reconcile, reconcilers.reconcile]
+    turns = [asyncio.Semaphore(0) for _ in upkeep]
+
+    def over() -> None:
+        for each in turns:
+            each.release()
+
+    async with asyncio.TaskGroup() as tasks:
+        for work, turn in zip(upkeep, turns, strict=True):
+            tasks.create_task(repeated(work, turn))
+        for _ in range(CLIENTS):
+            tasks.create_task(traffic.run(site, publish, over))
+    assert (len(traffic.kept), len(traffic.deleted)) == (CLIENTS * 6, CLIENTS * 2)
+
+    await assert_kept(site, traffic)
+    await site.tomorrow.sweeper.sweep()
+    await site.tomorrow.reconciler.reconcile()
+    assert await site.tomorrow.reconciler.reconcile() == Reconciled(0, 0)
+    await assert_kept(site, traffic)
+    objects = {each.key.split("/")[1] async for each in site.depot.objects.list("")}
+    assert objects == traffic.kept
+
+
+async def assert_kept(site: Site, traffic: Traffic) -> None:
+    """Fail unless there is what the clients were told that there is: in lists, by id, and its bytes."""
+    for query in (ImageQuery(), ImageQuery(user_id="ada"), ImageQuery(tags=("lake",)), ImageQuery(title="photo")):
+        page = await site.depot.records.find(query, None, 100)
+        assert {each.image_id for each in page.images} == traffic.kept, query
+    for image_id in traffic.kept:
+        image = await site.depot.records.image(image_id)
+        assert image
+        data = b"".join([chunk async for chunk in await site.depot.objects.open(image.object_key)])
+        assert hashlib.sha256(data).hexdigest() == image.content.sha256
+    for image_id in traffic.deleted:
+        assert await site.depot.records.image(image_id) is None
