@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import pybase64
-from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools import Metrics
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, APIGatewayRestResolver, Response
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.data_classes.common import BaseProxyEvent
@@ -23,6 +23,7 @@ from service.errors import InvalidRequest, PixdepotError, TooLarge
 from service.http import ApiRequest, ApiResponse, Route
 
 from .environment import Environment
+from .logs import logger
 
 Resolver = APIGatewayRestResolver | APIGatewayHttpResolver
 
@@ -32,7 +33,6 @@ PAYLOAD_BYTES = 6 * 2**20 - 64 * 2**10
 _WITHOUT_BODY = frozenset({204, 304})
 _UNRESERVED = frozenset(string.ascii_letters + string.digits + "-._~")
 
-logger = Logger(service="pixdepot")
 metrics = Metrics(namespace="Pixdepot", service="pixdepot")
 
 
@@ -191,7 +191,6 @@ def _measure(operation: str, status: int, seconds: float) -> None:
     metrics.add_metric("Duration", MetricUnit.Milliseconds, seconds * 1000)
     metrics.add_metric("Failures", MetricUnit.Count, int(status >= PixdepotError.status))
     metrics.flush_metrics()
-    logger.info("answered", operation=operation, status=status, ms=round(seconds * 1000, 1))
 
 
 _answer = ApiHandler(Environment())

@@ -8,15 +8,13 @@ import re
 from typing import Any
 from urllib.parse import unquote_plus
 
-from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from service.errors import PixdepotError, Unavailable
 from service.uploads import UploadService
 
 from .environment import Environment
-
-logger = Logger(service="pixdepot")
+from .logs import logger
 
 # Which upload an object belongs to; anything else below the prefix is none of ours.
 _UPLOAD_KEY = re.compile(r"uploads/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")

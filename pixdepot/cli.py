@@ -54,9 +54,9 @@ main.add_command(bootstrap)
 )
 def serve(host: str, port: int, data: Path | None) -> None:
     """Run the server until SIGTERM or Ctrl-C; what is in flight is finished."""
-    from service import server
+    from service import logs, server
 
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logs.set_up(sys.stderr)
     settings = _settings()
     if data:
         settings = replace(settings, data_dir=data)
@@ -97,6 +97,8 @@ def reconcile(dry_run: bool) -> None:
         click.echo(f"{found.orphans} orphans {'found' if dry_run else 'removed'}, {found.missing} objects missing")
         done = ("missing", "stale") if dry_run else ("added", "removed")
         click.echo(f"{found.lists.missing} index rows {done[0]}, {found.lists.stale} {done[1]}")
+        if found.lists.miscounted:
+            click.echo(f"the usage of {found.lists.miscounted} users was miscounted")
         if found.missing:
             raise SystemExit(1)
 

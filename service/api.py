@@ -4,12 +4,13 @@ import asyncio
 import logging
 import re
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from marshmallow import Schema
 
-from . import endpoints, errors, schemas
+from . import endpoints, errors, logs, schemas
 from .cors import cors_headers, preflight_headers
 from .endpoints import Call, Services
 from .errors import MethodNotAllowed, NotFound, PixdepotError, Unavailable
@@ -60,7 +61,7 @@ OPERATIONS = (
             errors.InvalidJson, errors.InvalidBase64, errors.InvalidFilename, errors.InvalidTags,
             errors.TypeMismatch, errors.UserMismatch, errors.TooLarge, errors.UnsupportedMediaType,
             errors.UnsupportedImage, errors.InvalidImage, errors.InFlight, errors.ImageGone,
-            errors.IdempotencyMismatch,
+            errors.IdempotencyMismatch, errors.TooManyRequests, errors.QuotaExceeded,
         ),
     ),
     Operation(
@@ -75,7 +76,7 @@ OPERATIONS = (
         "PATCH", "/images/{image_id}", endpoints.edit_image, schemas.Published, body=schemas.EditBody,
         errors=(
             errors.InvalidJson, errors.InvalidTags, errors.Forbidden, errors.UserMismatch, errors.NotFound,
-            errors.TooLarge, errors.UnsupportedMediaType,
+            errors.TooLarge, errors.UnsupportedMediaType, errors.TooManyRequests,
         ),
     ),
     Operation(
@@ -83,7 +84,7 @@ OPERATIONS = (
         query=schemas.OwnerQuery, body=schemas.OwnerBody,
         errors=(
             errors.InvalidJson, errors.Forbidden, errors.UserMismatch, errors.NotFound, errors.TooLarge,
-            errors.UnsupportedMediaType,
+            errors.UnsupportedMediaType, errors.TooManyRequests,
         ),
     ),
     Operation(
@@ -91,7 +92,7 @@ OPERATIONS = (
         errors=(
             errors.InvalidJson, errors.InvalidFilename, errors.InvalidTags, errors.TypeMismatch,
             errors.UserMismatch, errors.TooLarge, errors.UnsupportedMediaType, errors.ImageGone,
-            errors.IdempotencyMismatch,
+            errors.IdempotencyMismatch, errors.TooManyRequests, errors.QuotaExceeded,
         ),
     ),
     Operation(
@@ -109,7 +110,7 @@ OPERATIONS = (
         "POST", "/uploads/{image_id}/complete", endpoints.complete_upload, schemas.Published,
         errors=(
             errors.NotFound, errors.UploadMissing, errors.UploadExpired, errors.TypeMismatch, errors.TooLarge,
-            errors.UnsupportedImage, errors.InvalidImage,
+            errors.UnsupportedImage, errors.InvalidImage, errors.QuotaExceeded,
         ),
     ),
     Operation("GET", "/health", endpoints.get_health, schemas.Alive, anonymous=True),
@@ -131,6 +132,7 @@ class Api:
 
         async def endpoint(request: ApiRequest) -> ApiResponse:
             caller = Caller() if operation.anonymous else await self.services.identity.caller(request)
+            logs.note(user=caller.user_id)
             query = schemas.load_query(schema, request.query)
             return await operation.perform(Call(self.services, request, caller, query))
 
@@ -140,20 +142,28 @@ class Api:
         """Return the answer to a request that a skin has matched to a route, or to none. Never raises."""
         given = request.headers.get("x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
-        try:
-            response = await _in_time(route, request) if route else self._unrouted(request)
-        except PixdepotError as error:
-            response = problem(error, request_id)
-        except Exception:
-            logger.exception("unforeseen", extra={"request_id": request_id})
-            response = problem(
-                PixdepotError("This is the service's fault; the request_id finds it in the log."), request_id
-            )
+        with logs.request(request_id):
+            started = time.perf_counter()
+            response, fault = await self._answer(route, request, request_id)
+            _log_answered(route, request, response, time.perf_counter() - started, fault)
         cross_origin = cors_headers(self.services.settings.cors_origins, request)
         response = response.with_headers({"X-Request-ID": request_id, **cross_origin})
         if request.method == "HEAD" and isinstance(response.body, bytes) and response.length is None:
             return replace(response, body=b"", length=len(response.body))
         return response
+
+    async def _answer(
+        self, route: Route | None, request: ApiRequest, request_id: str
+    ) -> tuple[ApiResponse, Exception | None]:
+        """Return the answer, and what nobody foresaw if that is why it is a failure."""
+        try:
+            return (await _in_time(route, request) if route else self._unrouted(request)), None
+        except PixdepotError as error:
+            logs.note(code=error.code)
+            return problem(error, request_id), None
+        except Exception as error:  # noqa: BLE001 - logged with the answer
+            unforeseen = PixdepotError("This is the service's fault; the request_id finds it in the log.")
+            return problem(unforeseen, request_id), error
 
     def _unrouted(self, request: ApiRequest) -> ApiResponse:
         methods = {each.method for each in self.routes if each.match(request.path) is not None}
@@ -166,6 +176,22 @@ class Api:
         return ApiResponse(
             204, {**allow, **preflight_headers(self.services.settings.cors_origins, request, allowed)}
         )
+
+
+def _log_answered(
+    route: Route | None, request: ApiRequest, response: ApiResponse, seconds: float, fault: Exception | None
+) -> None:
+    """Log one line for a request: what was asked by its operation's name, since paths and queries carry secrets."""
+    sent = len(response.body) if isinstance(response.body, bytes) else response.length
+    facts = {
+        "operation": route.operation if route else "unrouted",
+        "method": request.method,
+        "status": response.status,
+        "ms": round(seconds * 1000, 1),
+        "bytes_in": request.content_length,
+        "bytes_out": sent,
+    }
+    logger.log(logging.ERROR if fault else logging.INFO, "answered", extra=facts, exc_info=fault)
 
 
 async def _in_time(route: Route, request: ApiRequest) -> ApiResponse:

@@ -10,13 +10,14 @@ from urllib.parse import urlencode
 
 import pybase64
 
-from . import schemas
+from . import logs, schemas
 from .bodies import read_json, read_picture
 from .errors import InvalidParameter, NotFound, NotReady
 from .fields import instant
 from .http import ApiRequest, ApiResponse, content_disposition, representation
 from .identity import Caller, Identity
 from .images import Depot, ImageService
+from .limits import RateLimiter
 from .model import (
     ByteStream,
     Details,
@@ -45,6 +46,7 @@ class Services:
     depot: Depot
     identity: Identity
     describe: Callable[[], Mapping[str, Any]]  # the API, as OpenAPI
+    rates: RateLimiter
 
     @property
     def settings(self) -> Settings:
@@ -69,6 +71,16 @@ class Call:
             raise NotFound("There is nothing with this id.")
         return image_id.lower()
 
+    def writer(self, said: str | None) -> str:
+        """Return who does what the request asks for; `said` is its own word. The log knows from then on.
+
+        Raises what `Caller.acting_as` raises, and TooManyRequests.
+        """
+        user = self.caller.acting_as(said)
+        logs.note(user=user)
+        self.services.rates.admit(user)
+        return user
+
     def url(self, path: str) -> str:
         """Return a URL of this service, or of its local storage."""
         return self.request.base_url + path if path.startswith("/") else path
@@ -88,7 +100,7 @@ async def upload_image(call: Call) -> ApiResponse:
 
 
 def _details(call: Call, said: Mapping[str, Any]) -> Details:
-    return Details(**{**said, "user_id": call.caller.acting_as(said.get("user_id"))})
+    return Details(**{**said, "user_id": call.writer(said.get("user_id"))})
 
 
 async def list_images(call: Call) -> ApiResponse:
@@ -153,7 +165,7 @@ async def _download(call: Call, image: Image) -> ApiResponse:
 async def edit_image(call: Call) -> ApiResponse:
     """Change an image's title, description, tags or visibility."""
     changes = await read_json(call.request, schemas.EditBody(partial=call.caller.may_leave_out))
-    user_id = call.caller.acting_as(changes.pop("user_id", None))
+    user_id = call.writer(changes.pop("user_id", None))
     image = await call.services.images.edit(call.image_id, user_id, viewer=call.caller.user_id, **changes)
     return answer(_published("Image updated successfully", image))
 
@@ -170,7 +182,7 @@ async def _owner(call: Call) -> str:
     said = call.query
     if "user_id" not in said and call.request.has_body:
         said = await read_json(call.request, schemas.OwnerBody(partial=call.caller.may_leave_out))
-    return call.caller.acting_as(said.get("user_id"))
+    return call.writer(said.get("user_id"))
 
 
 # ---------------------------------------------------------------- uploads
@@ -210,6 +222,7 @@ async def sign_upload(call: Call) -> ApiResponse:
 async def complete_upload(call: Call) -> ApiResponse:
     """Verify the bytes that were sent, and publish the image."""
     image = await call.services.uploads.complete(call.image_id, call.caller.user_id)
+    logs.note(user=image.details.user_id)
     return answer(_published("Image uploaded successfully", image))
 
 

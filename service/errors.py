@@ -29,6 +29,7 @@
       InvalidImage                   422 invalid_image
       IdempotencyMismatch            422 idempotency_mismatch
       TooManyRequests                429 too_many_requests        says when to try again (Retry-After)
+        QuotaExceeded                429 quota_exceeded           says when to try again (Retry-After)
       Unavailable                    503 unavailable              says when to try again (Retry-After)
         NotReady                     503 unavailable              carries each dependency's state
 
@@ -268,12 +269,24 @@ class TooManyRequests(PixdepotError):
     """The caller is asking for more than its share."""
 
     status, code, title = 429, "too_many_requests", "Too many requests"
-    retry_after = 1  # seconds
+
+    def __init__(self, detail: str = "", retry_after: int = 1) -> None:
+        self.retry_after = retry_after  # seconds
+        super().__init__(detail)
 
     @property
     def headers(self) -> Mapping[str, str]:
         """Return when to try again."""
         return {"Retry-After": str(self.retry_after)}
+
+
+class QuotaExceeded(TooManyRequests):
+    """The user's published images would take more bytes than the quota. Time alone does not help."""
+
+    code, title = "quota_exceeded", "The quota is used up"
+
+    def __init__(self, detail: str = "", retry_after: int = 3600) -> None:
+        super().__init__(detail, retry_after)
 
 
 class Unavailable(PixdepotError):

@@ -18,7 +18,7 @@ from weakref import WeakValueDictionary
 import uuid_utils
 
 from . import media, model
-from .errors import Forbidden, IdempotencyMismatch, ImageGone, InFlight, NotFound
+from .errors import Forbidden, IdempotencyMismatch, ImageGone, InFlight, NotFound, QuotaExceeded
 from .http import content_disposition
 from .inspection import Inspector
 from .model import (
@@ -147,9 +147,16 @@ class ImageRepository(Protocol):
         A short page with a next when it would read more than the repository's budget of rows.
         """
 
+    async def usage(self, user_id: str) -> int:
+        """Return how many bytes a user's READY images take.
+
+        It may be off by what was under way when a process died, until `mend_lists`.
+        """
+
     async def mend_lists(self, young: datetime, *, dry_run: bool) -> Mended:
         """Compare lists with images, both ways, and make them agree. Repeatable; it walks everything.
 
+        The same for counts of usage, where the repository keeps any.
         What was written since `young` is left alone: it may belong to something under way.
         """
 
@@ -248,6 +255,15 @@ class Depot:
         """Return a new key that nobody outside can write to, for one attempt at publishing."""
         return f"images/{image_id}/{secrets.token_hex(8)}/original"
 
+    async def check_quota(self, user_id: str, more: int) -> None:
+        """Raise QuotaExceeded when so many bytes more are more than a user may have.
+
+        Requests at once may each find room that there is but once: the quota is passed by them at most.
+        """
+        quota = self.settings.user_quota_bytes
+        if quota and await self.records.usage(user_id) + more > quota:
+            raise QuotaExceeded(f"A user's images may take {quota:,} bytes: delete some first.")
+
     async def states(self) -> dict[str, str]:
         """Return "ok" or "unavailable" for each backend, within 5 seconds."""
         checks = {"database": self.records.check(), "storage": self.objects.check()}
@@ -280,13 +296,14 @@ class ImageService:
         """Verify, store and publish a picture whose bytes are here, and return it once it is durable.
 
         With a key it is repeatable for 24 hours, and returns the image as it was first published.
-        Raises what `Inspector.content_of` raises; nothing is stored then. With a key also what `Depot.claimed`
-        raises, and InFlight.
+        Raises what `Inspector.content_of` raises, and QuotaExceeded; nothing is stored then. With a key also what
+        `Depot.claimed` raises, and InFlight.
         """
         declared = (declared_type, media.declared_type(details.filename))
         content = await self._depot.inspector.content_of(data, *declared)
         if idempotency_key is not None:
             return await self._upload_once(idempotency_key, details, content, data)
+        await self._depot.check_quota(details.user_id, content.file_size)
         upload = self._new_upload(details, content)
         key = self._depot.sealed_key(upload.image_id)
         try:
@@ -321,6 +338,7 @@ class ImageService:
         What fails here leaves the upload pending, for the next request with the key, or for sweep.
         """
         upload = claimed.upload
+        await self._depot.check_quota(upload.details.user_id, content.file_size)
         key = self._depot.sealed_key(upload.image_id)
         try:
             await self._write(upload, key, data, begun=claimed.state is not None)

@@ -207,10 +207,14 @@ class Reindexed:
 
 @dataclass(frozen=True, slots=True)
 class Mended:
-    """What was wrong with lists: entries that were missing, or untrue of an image; entries of no image."""
+    """What was wrong with lists: entries that were missing, or untrue of an image; entries of no image.
+
+    And of how many users the usage was miscounted.
+    """
 
     missing: int = 0
     stale: int = 0
+    miscounted: int = 0
 
 
 @dataclass(frozen=True, slots=True)

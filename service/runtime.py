@@ -13,6 +13,7 @@ from .http import Route
 from .identity import Identity
 from .images import Depot, ImageRepository, ImageService, ObjectStore
 from .inspection import Inspector
+from .limits import RateLimiter
 from .reconciler import Reconciler
 from .reindexer import Reindexer
 from .settings import Settings, SettingsError
@@ -50,7 +51,8 @@ async def open_service(settings: Settings, clock: Callable[[], datetime] = model
         backend = await stack.enter_async_context(open_backend(settings, clock))
         depot = Depot(backend.objects, backend.records, settings, Inspector(settings), clock)
         identity = await stack.enter_async_context(opened_identity(settings))
-        services = Services(ImageService(depot), UploadService(depot), depot, identity, _described)
+        rates = RateLimiter(settings.rate_limit)
+        services = Services(ImageService(depot), UploadService(depot), depot, identity, _described, rates)
         yield Runtime(Api(services, backend.routes), Sweeper(depot), Reconciler(depot), Reindexer(depot))
 
 
@@ -101,5 +103,7 @@ async def aws_backend(settings: Settings, clock: Callable[[], datetime]) -> Asyn
             objects = S3ObjectStore(clients, settings.bucket)
         except ValueError as error:
             raise SettingsError(str(error)) from error
-        records = DynamoRepository(clients, settings.table, settings.index_table, settings.read_budget)
+        tables = (settings.table, settings.index_table)
+        counts = bool(settings.user_quota_bytes)
+        records = DynamoRepository(clients, *tables, settings.read_budget, counts_usage=counts)
         yield Backend(objects, records)

@@ -22,7 +22,7 @@ from .problems import problem
 from .runtime import open_service
 from .settings import Settings, SettingsError
 
-logger = logging.getLogger("pixdepot")
+logger = logging.getLogger(__name__)
 
 _DRAIN = 30.0  # seconds that requests in flight have after SIGTERM
 _LAST_SECOND = 1.0  # and those have that came on open connections meanwhile
@@ -134,6 +134,7 @@ def _refusal(detail: str) -> web.Response:
     """Return the answer to a request that cannot be passed on; the connection ends with it."""
     request_id = secrets.token_hex(8)
     answer = problem(InvalidRequest(detail), request_id)
+    logger.info("refused", extra={"request_id": request_id, "status": answer.status})
     headers = {**answer.headers, "X-Request-ID": request_id}
     response = web.Response(status=answer.status, headers=headers, body=answer.body)
     _close(response)

@@ -20,6 +20,12 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _count(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,18}", text):
+        raise ValueError("takes a whole number, 0 for none")
+    return int(text)
+
+
 def _seconds(most: int) -> Callable[[str], int]:
     def read(text: str) -> int:
         if (seconds := _positive(text)) > most:
@@ -95,6 +101,12 @@ class Settings:
     )
     read_budget: int = _setting(
         1000, _positive, "The most rows a list reads for one page; then the page comes short, with a cursor."
+    )
+    rate_limit: int = _setting(
+        0, _count, "The most writes of one user in a minute, as each process counts them. 0: no limit."
+    )
+    user_quota_bytes: int = _setting(
+        0, _count, "The most bytes that one user's published images may take. 0: no quota."
     )
     sweep_interval: int = _setting(60, _positive, "Seconds between two rounds of the background sweep.")
     auth: str = _setting(

@@ -10,6 +10,7 @@ from .errors import (
     NotFound,
     ObjectMissing,
     PixdepotError,
+    QuotaExceeded,
     TooLarge,
     TypeMismatch,
     UnsupportedImage,
@@ -39,8 +40,8 @@ class UploadService:
         """Store a pending upload, and return it with the link that takes its bytes.
 
         With a key it is repeatable for 24 hours, and returns what it returned first, whatever became of it since.
-        Raises InvalidRequest (a PUT without its size), TooLarge, TypeMismatch (the filename's extension), and with
-        a key what `Depot.claimed` raises.
+        Raises InvalidRequest (a PUT without its size), TooLarge, TypeMismatch (the filename's extension),
+        QuotaExceeded, and with a key what `Depot.claimed` raises.
         """
         limit = self._depot.settings.max_image_bytes
         if expected.method == "PUT" and expected.file_size is None:
@@ -54,6 +55,7 @@ class UploadService:
             claimed = await self._depot.claimed("begin_upload", idempotency_key, upload)
             upload, begun = claimed.upload, claimed.state is not None
         if not begun:
+            await self._depot.check_quota(details.user_id, expected.file_size or 1)
             await self._records.begin(upload)
         return upload, await self._sign(upload, upload.created_at)
 
@@ -88,7 +90,8 @@ class UploadService:
         """Verify the bytes that arrived, seal and publish them. Repeatable: the same image, or the same failure.
 
         Raises NotFound, UploadMissing (nothing arrived yet), UploadExpired, and what is wrong with the bytes
-        (TooLarge, UnsupportedImage, InvalidImage, TypeMismatch); those bytes are removed.
+        (TooLarge, UnsupportedImage, InvalidImage, TypeMismatch); those bytes are removed. QuotaExceeded leaves the
+        upload pending: there may be room before it expires.
         """
         upload = await self.status(image_id, caller)
         if upload.state is not State.PENDING:
@@ -101,6 +104,10 @@ class UploadService:
         try:
             await self._objects.copy(self._depot.upload_key(image_id), sealed, upload.expected.content_type)
             content = await self._verify(upload, sealed)
+            await self._depot.check_quota(upload.details.user_id, content.file_size)
+        except QuotaExceeded:
+            await delete_or_leave(self._depot, sealed)
+            raise
         except ObjectMissing:
             return await self._another(
                 image_id, UploadMissing("Send the bytes to the upload's url, then complete.")

@@ -52,6 +52,7 @@ from .lists import ImageLists
 from .postings import Postings
 from .session import Clients, error_code, together, translated
 from .upkeep import Upkeep
+from .usage import Usage
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
@@ -63,12 +64,15 @@ _TOMBSTONE_LIFE = timedelta(days=30)  # beyond its deadline; then DynamoDB remov
 class DynamoRepository:
     """`ImageRepository` on DynamoDB. Any number of processes may share the tables."""
 
-    def __init__(self, clients: Clients, table: str, index_table: str, read_budget: int) -> None:
+    def __init__(
+        self, clients: Clients, table: str, index_table: str, read_budget: int, *, counts_usage: bool = False
+    ) -> None:
         self._dynamodb: DynamoDBClient = clients.dynamodb
         self._table, self._index_table = table, index_table
         self._lists = ImageLists(clients.dynamodb, table, index_table, read_budget)
         self._postings = Postings(clients.dynamodb, index_table)
-        self._upkeep = Upkeep(clients.dynamodb, table, index_table, self._postings)
+        self._usage = Usage(clients.dynamodb, index_table, kept=counts_usage)
+        self._upkeep = Upkeep(clients.dynamodb, table, index_table, self._postings, self._usage)
         self._secret: bytes | None = None
 
     async def secret(self) -> bytes:
@@ -159,6 +163,7 @@ class DynamoRepository:
             **(_NEVER_DUE if settled else {}),
         }
         if await self._transition("publish", image.image_id, {State.PENDING}, changes):
+            await self._usage.add_or_leave(image.details.user_id, image.content.file_size)
             return image
         return await self.image(image.image_id)
 
@@ -203,12 +208,20 @@ class DynamoRepository:
         if not await self._transition("retire", image_id, states, changes, came_due):
             return False
         upload = read_upload(item)
-        await self._postings.remove_or_leave(image_id, upload.created_at, upload.details)
+        size = read_image(item).content.file_size if _state(item) is State.READY else 0
+        await together(
+            self._postings.remove_or_leave(image_id, upload.created_at, upload.details),
+            *([self._usage.add_or_leave(upload.details.user_id, -size)] if size else []),
+        )
         return True
 
     async def find(self, query: ImageQuery, after: Position | None, limit: int) -> Page:
         """See `ImageRepository`."""
         return await self._lists.find(query, after, limit)
+
+    async def usage(self, user_id: str) -> int:
+        """See `ImageRepository`. The counters are kept while there is a quota, and read back as they stand."""
+        return await self._usage.of(user_id)
 
     async def mend_lists(self, young: datetime, *, dry_run: bool) -> Mended:
         """See `ImageRepository`."""

@@ -5,6 +5,7 @@ IAM actions: dynamodb:Scan on both tables and dynamodb:DescribeTable on the firs
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -19,6 +20,7 @@ from .items import CLAIM_TERM, Attributes, Item, posting, read_image, stamp, tex
 from .originals import adopted_attributes, read_original
 from .postings import Postings
 from .session import error_code, translated
+from .usage import Usage, is_counter
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
@@ -34,9 +36,11 @@ _OURS = frozenset({"reindex", "secret"})
 class Upkeep:
     """Building the index of a table, and mending it. Safe beside live traffic."""
 
-    def __init__(self, dynamodb: "DynamoDBClient", table: str, index_table: str, postings: Postings) -> None:
+    def __init__(
+        self, dynamodb: "DynamoDBClient", table: str, index_table: str, postings: Postings, usage: Usage
+    ) -> None:
         self._dynamodb, self._table, self._index_table = dynamodb, table, index_table
-        self._postings = postings
+        self._postings, self._usage = postings, usage
 
     # ------------------------------------------------------------ reindex
 
@@ -122,13 +126,17 @@ class Upkeep:
     async def mend(self, young: datetime, *, dry_run: bool) -> Mended:
         """See `ImageRepository.mend_lists`."""
         missing = stale = 0
+        counters, used = await self._usage.rows(), Counter[str]()
         async for items, _ in self._scanned(self._table, None):
             images = [read_image(item) for item in items if item.get("state") == text(State.READY)]
+            for each in images:
+                used[each.details.user_id] += each.content.file_size
             outcomes = await asyncio.gather(*(self._incomplete(each) for each in images if each.updated_at < young))
             for image, lacking in (each for each in outcomes if each[1]):
                 missing += lacking
                 if not dry_run:
                     await self._postings.add(image.image_id, image.created_at, image.details, image.updated_at)
+        miscounted = await self._usage.mend(counters, used, dry_run=dry_run)
         async for rows, _ in self._scanned(self._index_table, None):
             old = [row for row in rows if row.get("revised_at", text(""))["S"] < stamp(young)]
             for row in await self._stale(old):
@@ -136,7 +144,7 @@ class Upkeep:
                 if not dry_run:
                     key = {name: dict(row[name]) for name in ("term", "position")}
                     await self._postings.remove_older(key, stamp(young))
-        return Mended(missing, stale)
+        return Mended(missing, stale, miscounted)
 
     async def _incomplete(self, image: Image) -> tuple[Image, int]:
         """Return an image with how many of its rows are missing, or say something else than it does."""
@@ -152,7 +160,7 @@ class Upkeep:
 
     async def _stale(self, rows: Sequence[Item]) -> list[Item]:
         """Return the rows that belong to no image, or not to what it is now. A pending one may yet need them."""
-        rows = [row for row in rows if not _is_ours(row["term"]["S"])]
+        rows = [row for row in rows if not _is_ours(row["term"]["S"]) and not is_counter(row)]
         ids = {row["position"]["S"].partition("#")[2] for row in rows}
         items = await self._batch(self._table, [{"image_id": text(each)} for each in ids])
         kept: dict[str, set[str] | None] = {

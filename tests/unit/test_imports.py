@@ -16,7 +16,7 @@ PACKAGES = ("service", "lambda_adapter", "bootstrap", "pixdepot")
 
 # Each floor stands on those above it in this list; what is on one floor may lean on its neighbours.
 FLOORS = [
-    {"model", "errors", "settings"},
+    {"model", "errors", "settings", "logs", "limits"},
     {"http", "jsonbody", "forms", "media", "search", "jwks", "tokens"},
     {"inspection", "images", "uploads", "sweeper", "reconciler", "reindexer"},
     {"fields", "schemas", "identity", "bodies", "problems", "cors", "endpoints", "api", "openapi"},
