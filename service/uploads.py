@@ -105,9 +105,9 @@ class UploadService:
             await self._objects.copy(self._depot.upload_key(image_id), sealed, upload.expected.content_type)
             content = await self._verify(upload, sealed)
             await self._depot.check_quota(upload.details.user_id, content.file_size)
-        except QuotaExceeded:
+        except QuotaExceeded as refusal:
             await delete_or_leave(self._depot, sealed)
-            raise
+            return await self._another(image_id, refusal)
         except ObjectMissing:
             return await self._another(
                 image_id, UploadMissing("Send the bytes to the upload's url, then complete.")

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,21 @@ from service.runtime import Backend, aws_backend, local_backend
 from service.settings import Settings
 from tests.aws.stand_in import Account, opened_in
 
+COUNTED = {"user_quota_bytes": 10**12}  # so that what is used is counted
+
 
 @asynccontextmanager
 async def local(directory: Path) -> AsyncIterator[Backend]:
     """Open the local backend in a directory."""
-    async with local_backend(Settings(data_dir=directory), model.now) as opened:
+    async with local_backend(Settings(data_dir=directory, **COUNTED), model.now) as opened:
         yield opened
 
 
 @asynccontextmanager
 async def aws(account: Account) -> AsyncIterator[Backend]:
     """Open the aws backend on an emulator, as a user with the least policy."""
-    async with opened_in(account.environment(), aws_backend(account.settings, model.now)) as opened:
+    settings = replace(account.settings, **COUNTED)
+    async with opened_in(account.environment(), aws_backend(settings, model.now)) as opened:
         yield opened
 
 

@@ -395,3 +395,47 @@ async def test_filters_join(
 
 async def test_a_repository_that_works_passes_its_check(records: ImageRepository) -> None:
     await records.check()
+
+
+# ---------------------------------------------------------------- usage
+
+
+async def test_somebody_without_images_uses_nothing(records: ImageRepository) -> None:
+    assert await records.usage(secrets.token_hex(8)) == 0
+
+
+async def test_usage_is_the_bytes_of_a_user_s_published_images(records: ImageRepository) -> None:
+    user = f"üser {secrets.token_hex(8)}"
+    images = [await published(records, an_upload(user)) for _ in range(3)]
+    await published(records, an_upload())
+    pending = an_upload(user)
+    await records.begin(pending)
+    assert await records.usage(user) == 3_000
+
+    assert await records.retire(images[0].image_id, {State.READY}, datetime.now(UTC))
+    assert await records.usage(user) == 2_000
+    assert not await records.retire(images[0].image_id, {State.READY}, datetime.now(UTC))
+    assert await records.retire(pending.image_id, {State.PENDING}, datetime.now(UTC))
+    assert await records.usage(user) == 2_000
+
+
+async def test_an_image_that_is_published_twice_is_counted_once(records: ImageRepository) -> None:
+    upload = an_upload()
+    await published(records, upload)
+    assert await records.publish(the_image(upload), settled=True)
+    assert await records.usage(upload.details.user_id) == 1_000
+
+
+async def test_an_edit_does_not_change_what_is_used(records: ImageRepository) -> None:
+    image = await published(records, an_upload())
+    edited = replace(image, updated_at=image.updated_at + timedelta(seconds=1))
+    assert await records.edit(edited, seen=image)
+    assert await records.usage(image.details.user_id) == 1_000
+
+
+async def test_what_is_published_and_deleted_at_once_is_counted_to_the_byte(records: ImageRepository) -> None:
+    user = secrets.token_hex(8)
+    images = await asyncio.gather(*(published(records, an_upload(user)) for _ in range(12)))
+    gone = (records.retire(each.image_id, {State.READY}, datetime.now(UTC)) for each in images[:5])
+    assert all(await asyncio.gather(*gone))
+    assert await records.usage(user) == 7_000
