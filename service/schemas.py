@@ -52,7 +52,7 @@ SIGNED_IN = ("user_id",)
 
 VISIBILITIES = get_args(Visibility)
 
-_USER = "Who is asking. With a token it may be left out, and is who the token says."
+_USER = "Who is asking: required, unless a token says it."
 
 
 class DetailsBody(Schema):

@@ -18,7 +18,7 @@ from tests.pictures import base64_of, oriented, picture, sha256_of
 
 FIELDS = {
     "image_id", "user_id", "title", "description", "tags", "filename", "content_type", "file_size", "created_at",
-    "updated_at", "sha256", "width", "height",
+    "updated_at", "sha256", "width", "height", "visibility",
 }  # fmt: skip
 INSTANT = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 SECOND = timedelta(seconds=1)
@@ -46,6 +46,7 @@ async def test_a_base64_upload_is_answered_with_the_image_as_it_is_now_published
         "description": "In June",
         "tags": ["nature", "Sunset"],
         "filename": "a.jpg",
+        "visibility": "private",
         "content_type": "image/jpeg",
         "file_size": len(data),
         "updated_at": metadata["created_at"],
