@@ -3,7 +3,9 @@
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -57,6 +59,24 @@ class Site:
     async def listed(self) -> list[Image]:
         """Return the user's images."""
         return list((await self.records.find(ImageQuery(user_id=self.details.user_id), None, 10)).images)
+
+
+class Halted:
+    """A port whose calls of one name wait until `go`; `reached` tells that one does."""
+
+    def __init__(self, port: Any, name: str) -> None:
+        self._port, self._name = port, name
+        self.reached, self.go = asyncio.Event(), asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._port, name)
+
+        async def halted(*arguments: Any) -> Any:
+            self.reached.set()
+            await self.go.wait()
+            return await method(*arguments)
+
+        return halted if name == self._name else method
 
 
 @pytest.fixture
@@ -145,6 +165,25 @@ async def test_a_deleted_image_does_not_come_back_while_its_key_lives_swept_or_n
         with pytest.raises(ImageGone):
             await site.upload(site.process(after))
     assert await site.records.upload(image.image_id) is None
+    assert await site.listed() == []
+    assert await site.stored(image.image_id) == []
+
+
+async def test_what_is_deleted_and_swept_while_another_request_goes_on_with_it_stays_deleted(site: Site) -> None:
+    await begun(site, await site.claim(site.process()))
+    objects: Any = Halted(site.objects, "put")
+    records: Any = Halted(site.records, "begin")
+    late = site.process(after=3 * SECOND)
+    slow = asyncio.create_task(site.upload(replace(late, objects=objects, records=records)))
+    await objects.reached.wait()
+    image = await site.upload(late)
+    await ImageService(late).delete(image.image_id, site.details.user_id, viewer=None)
+    await Sweeper(site.process(after=HOUR)).sweep()
+    assert await site.records.upload(image.image_id) is None
+    objects.go.set()
+    records.go.set()
+    with pytest.raises(ImageGone):
+        await slow
     assert await site.listed() == []
     assert await site.stored(image.image_id) == []
 
