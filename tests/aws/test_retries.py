@@ -238,6 +238,13 @@ async def test_a_key_costs_one_write(site: Site, user: str) -> None:
     assert calls[1].total() == calls[0].total() + 1
 
 
+async def test_dynamodb_removes_what_a_key_stands_for_after_a_day(site: Site, user: str) -> None:
+    began = model.now().timestamp()
+    assert (await with_new_key(site.api).upload(DATA, user_id=user)).status == 201
+    (claim,) = await site.rows(site.account.settings.index_table, "position", user)
+    assert 24 * 3600 < int(claim["expires"]["N"]) - began < 24 * 3600 + 60
+
+
 async def test_fifty_at_once_make_one_image_and_one_object_and_get_one_answer(site: Site, user: str) -> None:
     keyed = with_new_key(site.api)
     answers = await asyncio.gather(*(keyed.upload(DATA, user_id=user) for _ in range(50)))
