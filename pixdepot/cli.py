@@ -73,7 +73,10 @@ def serve(host: str, port: int, data: Path | None) -> None:
 @main.command()
 def sweep() -> None:
     """Remove what abandoned, failed and deleted uploads have left behind, now."""
+    from service import logs
     from service.runtime import open_service
+
+    logs.set_up(sys.stderr)
 
     async def run() -> None:
         async with open_service(_settings()) as runtime:
@@ -89,7 +92,10 @@ def sweep() -> None:
 @click.option("--dry-run", is_flag=True, help="Change nothing.")
 def reconcile(dry_run: bool) -> None:
     """Compare storage, database and index, all ways; remove what belongs to nothing, add what lists lack."""
+    from service import logs
     from service.runtime import open_service
+
+    logs.set_up(sys.stderr)
 
     async def run() -> None:
         async with open_service(_settings()) as runtime:
@@ -113,8 +119,11 @@ def reindex() -> None:
     """
     from rich.progress import Progress
 
+    from service import logs
     from service.model import Reindexed
     from service.runtime import open_service
+
+    logs.set_up(sys.stderr)
 
     async def run() -> None:
         done = Reindexed(0)

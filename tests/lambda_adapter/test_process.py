@@ -15,7 +15,9 @@ from tests.pictures import picture
 
 ROOT = Path(__file__).parents[2]
 RUNTIME = """
-import importlib, json, sys
+import importlib, json, logging, sys
+
+logging.getLogger().addHandler(logging.StreamHandler(sys.stdout))  # as Lambda's runtime does
 
 class Context:
     function_name, memory_limit_in_mb, aws_request_id = "pixdepot-api", 1769, "c6af9ac6"
@@ -81,6 +83,17 @@ def test_the_id_in_the_log_is_the_one_the_client_is_told(tmp_path: Path) -> None
     invoked = invoke(event, **locally(tmp_path))
     problem = json.loads(invoked.answers[0]["body"])
     assert problem["request_id"] == event["requestContext"]["requestId"]
+
+
+def test_what_nobody_foresaw_is_one_line_with_its_traceback(tmp_path: Path) -> None:
+    (tmp_path / "objects").mkdir()
+    (tmp_path / "objects" / "images").write_text("in the way")
+    kind, body = form({"user_id": "ada", "title": "A photo"}, picture())
+    invoked = invoke(rest_event("POST", f"{BASE_URL}/images", {"Content-Type": kind}, body), **locally(tmp_path))
+    (line,) = [line for line in invoked.printed if line.get("message") == "answered"]
+    assert (line["level"], line["status"], line["user"]) == ("ERROR", 500, "ada")
+    assert line["request_id"] == json.loads(invoked.answers[0]["body"])["request_id"]
+    assert line["exception"].startswith("Traceback")
 
 
 def test_metrics_are_printed_for_each_operation(tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ async def on_aws(directory: Path, account: Account) -> AsyncIterator[Place]:
                 assert (await api.upload(DATA)).outcome == (503, "unavailable")
                 assert (await api.get("/health/ready")).status == 503
                 if proxy is storage:
-                    # What is left for sweep is told with its traceback; the SDK's has the URL that it failed at.
+                    # What is left for sweep is told with its traceback: the SDK's has the URL that it failed at.
                     assert (await api.delete(f"/images/{image['image_id']}", {"user_id": "ada"})).status == 200
                     assert "?[redacted]" in server.log
                 await proxy.resume()
