@@ -165,11 +165,15 @@ class Api:
             unforeseen = PixdepotError("This is the service's fault; the request_id finds it in the log.")
             return problem(unforeseen, request_id), error
 
-    def _unrouted(self, request: ApiRequest) -> ApiResponse:
-        methods = {each.method for each in self.routes if each.match(request.path) is not None}
+    def allowed(self, path: str) -> list[str]:
+        """Return the methods that a path takes, sorted. Raises NotFound where it takes none."""
+        methods = {each.method for each in self.routes if each.match(path) is not None}
         if not methods:
             raise NotFound("There is no such path; /openapi.json lists those there are.")
-        allowed = sorted(methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set()))
+        return sorted(methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set()))
+
+    def _unrouted(self, request: ApiRequest) -> ApiResponse:
+        allowed = self.allowed(request.path)
         if request.method != "OPTIONS":
             raise MethodNotAllowed(allowed)
         allow = {"Allow": ", ".join(allowed)}
@@ -204,7 +208,7 @@ async def _in_time(route: Route, request: ApiRequest) -> ApiResponse:
 
 
 async def _untimed(body: ByteStream, limit: asyncio.Timeout) -> ByteStream:
-    """Yield a body's chunks. The time that the client takes for them does not count."""
+    """Yield a body's chunks. The time that the client takes for them does not count: a skin limits it."""
     clock = asyncio.get_running_loop().time
     limit.reschedule(None)
     async for chunk in body:

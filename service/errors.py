@@ -15,6 +15,7 @@
         UserMismatch                 403 user_mismatch
       NotFound                       404 not_found
       MethodNotAllowed               405 method_not_allowed       carries what is allowed (Allow)
+      RequestTimeout                 408 request_timeout
       Conflict                       409 conflict
         UploadMissing                409 upload_missing
         InFlight                     409 in_flight                says when to try again (Retry-After)
@@ -23,6 +24,7 @@
       ImageGone                      410 image_gone
       PreconditionFailed             412 precondition_failed
       TooLarge                       413 too_large
+      UriTooLong                     414 uri_too_long
       UnsupportedMediaType           415 unsupported_media_type   the request's body
       UnsupportedImage               415 unsupported_image        the picture's bytes
       RangeNotSatisfiable            416 range_not_satisfiable    carries the size (Content-Range)
@@ -30,6 +32,7 @@
       IdempotencyMismatch            422 idempotency_mismatch
       TooManyRequests                429 too_many_requests        says when to try again (Retry-After)
         QuotaExceeded                429 quota_exceeded           says when to try again (Retry-After)
+      FieldsTooLarge                 431 fields_too_large
       Unavailable                    503 unavailable              says when to try again (Retry-After)
         NotReady                     503 unavailable              carries each dependency's state
 
@@ -172,6 +175,12 @@ class MethodNotAllowed(PixdepotError):
         return {"Allow": ", ".join(self.allowed)}
 
 
+class RequestTimeout(PixdepotError):
+    """The client takes too long to send its body."""
+
+    status, code, title = 408, "request_timeout", "The request took too long to arrive"
+
+
 class Conflict(PixdepotError):
     """The thing is no longer, or not yet, in a state that allows this."""
 
@@ -224,6 +233,12 @@ class TooLarge(PixdepotError):
     """The body or the picture is over the limit."""
 
     status, code, title = 413, "too_large", "The content is too large"
+
+
+class UriTooLong(PixdepotError):
+    """The request's target is longer than anything here."""
+
+    status, code, title = 414, "uri_too_long", "The URI is too long"
 
 
 class UnsupportedMediaType(PixdepotError):
@@ -287,6 +302,12 @@ class QuotaExceeded(TooManyRequests):
 
     def __init__(self, detail: str = "", retry_after: int = 3600) -> None:
         super().__init__(detail, retry_after)
+
+
+class FieldsTooLarge(PixdepotError):
+    """A header field is too long, or there are too many of them (RFC 6585 section 5)."""
+
+    status, code, title = 431, "fields_too_large", "The header fields are too large"
 
 
 class Unavailable(PixdepotError):

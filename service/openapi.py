@@ -18,6 +18,7 @@ from .errors import (
     NotFound,
     NotReady,
     PixdepotError,
+    RequestTimeout,
     Unauthorized,
     Unavailable,
 )
@@ -121,7 +122,7 @@ def _success(row: Operation) -> dict[str, Any]:
 def _codes(row: Operation) -> dict[int, list[str]]:
     """Return the error codes of an operation by status: its own, and those that every operation of its kind has."""
     kinds: list[type[PixdepotError]] = [InvalidParameter, *row.errors, PixdepotError, MethodNotAllowed]
-    kinds += [InvalidRequest] if row.body else []
+    kinds += [InvalidRequest, RequestTimeout] if row.body else []
     kinds += [] if row.anonymous else [Unauthorized]
     kinds += [NotFound] if "{image_id}" in row.path else []
     kinds += [NotReady if row.name == "get_readiness" else Unavailable]

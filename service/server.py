@@ -9,14 +9,24 @@ import secrets
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from urllib.parse import unquote
 
 from aiohttp import HttpVersion11, web
+from aiohttp.http_exceptions import BadHttpMethod, LineTooLong
 from aiohttp.typedefs import Handler, Middleware
 
 from .api import Api
-from .errors import InvalidRequest
+from .errors import (
+    FieldsTooLarge,
+    InvalidRequest,
+    MethodNotAllowed,
+    PixdepotError,
+    RequestTimeout,
+    UriTooLong,
+)
 from .http import ApiRequest, ApiResponse, Route
 from .problems import problem
 from .runtime import open_service
@@ -27,21 +37,42 @@ logger = logging.getLogger(__name__)
 _DRAIN = 30.0  # seconds that requests in flight have after SIGTERM
 _LAST_SECOND = 1.0  # and those have that came on open connections meanwhile
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_NAME = {"Server": "pixdepot"}  # in the place of aiohttp's own, which tells versions
+# Bytes. Two different ones, since it is by the limit that the parser tells a long target from a long header field.
+_MOST_TARGET, _MOST_FIELD = 8190, 8192
+_READ_AHEAD = 64 * 1024  # bytes of a body, for each connection, that nobody has asked for yet
 _HOST = re.compile(r"[A-Za-z0-9._~:\[\]-]{1,255}")
 
 
-def application(api: Api) -> web.Application:
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """How long a client may keep its connection waiting, in seconds. Past them it is cut off."""
+
+    head: float = 10.0  # from the first byte of a request to the end of its head
+    idle: float = 75.0  # for the first byte of a request
+    stall: float = 20.0  # for the next bytes of a body, or to take the next of an answer
+    slack: float = 20.0  # for a whole body, beyond what it takes at `rate`
+    rate: float = 16 * 1024  # bytes a second
+    linger: float = 5.0  # to read an answer that came before the end of the body
+
+
+_DEADLINES = Deadlines()
+
+
+def application(api: Api, deadlines: Deadlines = _DEADLINES) -> web.Application:
     """Return an aiohttp application that serves an API's routes and answers everything else as it says."""
-    app = web.Application(middlewares=[_or_else(_handler(api, None))])
+    unrouted = _handler(api, None, deadlines)
+    app = web.Application(middlewares=[_or_else(unrouted)])
     app.on_response_prepare.append(_close_when_unread)
     for route in api.routes:
         # aiohttp's own {name} would leave out segments that have braces.
         segments = re.sub(r"\{(\w+)\}", r"{\1:[^/]+}", route.path)
         pattern = re.sub(r"\{(\w+)\+\}", r"{\1:.+}", segments)
-        _add(app, route.method, pattern, _handler(api, route))
+        handler = _handler(api, route, deadlines)
+        _add(app, route.method, pattern, handler)
         if route.method == "GET":
-            _add(app, "HEAD", pattern, _handler(api, route))
-    _add(app, "*", "/{path:.*}", _handler(api, None))
+            _add(app, "HEAD", pattern, handler)
+    _add(app, "*", "/{path:.*}", unrouted)
     return app
 
 
@@ -74,16 +105,18 @@ def _close(response: web.StreamResponse) -> None:
     response.headers["Connection"] = "close"
 
 
-def _handler(api: Api, route: Route | None) -> Handler:
+def _handler(api: Api, route: Route | None, deadlines: Deadlines) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
+        if request.version.major != 1:
+            return _refusal(InvalidRequest("This is a server of HTTP/1.1."))
         host = _host(request)
         if not _HOST.fullmatch(host):
-            return _refusal("The Host header must name the host, once.")
+            return _refusal(InvalidRequest("The Host header must name the host, once."))
         base_url = api.services.settings.public_url or f"{request.scheme}://{host}"
         translated = ApiRequest(
             method=request.method,
             path=request.path,
-            body=_body(request),
+            body=_body(request, deadlines),
             query=tuple(request.query.items()),
             headers={name.lower(): value for name, value in request.headers.items()},
             parameters=dict(request.match_info),
@@ -103,24 +136,37 @@ def _host(request: web.Request) -> str:
     return _authority(name, port)
 
 
-async def _body(request: web.Request) -> AsyncIterator[bytes]:
+async def _body(request: web.Request, deadlines: Deadlines) -> AsyncIterator[bytes]:
     expecting = request.headers.get("Expect", "").lower() == "100-continue" and request.version >= HttpVersion11
     if expecting and request.can_read_body:
         assert request.transport is not None  # noqa: S101 - a request that is being handled has one
         request.transport.write(_CONTINUE)
-    try:
-        async for chunk in request.content.iter_any():
-            yield chunk
-    except (web.RequestPayloadError, ConnectionError) as error:
-        raise InvalidRequest("The body breaks off, or is not well-formed.") from error
+    clock = asyncio.get_running_loop().time
+    received, waited = 0, 0.0  # bytes, and the seconds that the client took for them
+    while True:
+        left = deadlines.slack + received / deadlines.rate - waited
+        asked = clock()
+        try:
+            async with asyncio.timeout(min(left, deadlines.stall)):
+                chunk = await request.content.readany()
+        except TimeoutError as error:
+            raise RequestTimeout("The body arrives too slowly.") from error
+        except (web.RequestPayloadError, ConnectionError) as error:
+            raise InvalidRequest("The body breaks off, or is not well-formed.") from error
+        if not chunk:
+            return
+        waited += clock() - asked
+        received += len(chunk)
+        yield chunk
 
 
 async def _respond(request: web.Request, answer: ApiResponse) -> web.StreamResponse:
+    headers = {**_NAME, **answer.headers}
     if isinstance(answer.body, bytes):
         # The answer to a HEAD has the length of a body that it does not have.
         length = {} if answer.length is None else {"Content-Length": str(answer.length)}
-        return web.Response(status=answer.status, headers={**answer.headers, **length}, body=answer.body or None)
-    streamed = web.StreamResponse(status=answer.status, headers=answer.headers)
+        return web.Response(status=answer.status, headers={**headers, **length}, body=answer.body or None)
+    streamed = web.StreamResponse(status=answer.status, headers=headers)
     streamed.content_length = answer.length
     with contextlib.suppress(ConnectionError):  # the client may leave when it likes
         await streamed.prepare(request)
@@ -130,33 +176,120 @@ async def _respond(request: web.Request, answer: ApiResponse) -> web.StreamRespo
     return streamed
 
 
-def _refusal(detail: str) -> web.Response:
+def _refusal(error: PixdepotError) -> web.Response:
     """Return the answer to a request that cannot be passed on; the connection ends with it."""
     request_id = secrets.token_hex(8)
-    answer = problem(InvalidRequest(detail), request_id)
+    answer = problem(error, request_id)
     logger.info("refused", extra={"request_id": request_id, "status": answer.status})
-    headers = {**answer.headers, "X-Request-ID": request_id}
+    headers = {**_NAME, **answer.headers, "X-Request-ID": request_id}
     response = web.Response(status=answer.status, headers=headers, body=answer.body)
     _close(response)
     return response
 
 
-class _Connection(web.RequestHandler):
-    """aiohttp's own, but what is not HTTP is answered like any other mistake, and not logged as ours."""
+class _Timer:
+    """Does something unless it is stopped in time."""
 
-    __slots__ = ()
+    def __init__(self, seconds: float, loop: asyncio.AbstractEventLoop) -> None:
+        self._seconds, self._loop = seconds, loop
+        self._handle: asyncio.TimerHandle | None = None
+
+    def start(self, then: Callable[[], None]) -> None:
+        """Begin to count; if it has begun already, go on."""
+        if self._handle is None:
+            self._handle = self._loop.call_later(self._seconds, then)
+
+    def stop(self) -> None:
+        """Forget it, until the next start."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+
+class _Connection(web.RequestHandler):
+    """aiohttp's own, with deadlines; and what is not HTTP is answered like any other mistake."""
+
+    __slots__ = ("_answer_due", "_api", "_head_due")
+
+    def __init__(self, api: Api, deadlines: Deadlines, **options: Any) -> None:
+        super().__init__(
+            keepalive_timeout=deadlines.idle,
+            lingering_time=deadlines.linger,
+            max_line_size=_MOST_TARGET,
+            max_field_size=_MOST_FIELD,
+            read_bufsize=_READ_AHEAD,
+            auto_decompress=False,
+            **options,
+        )
+        self._api = api
+        self._head_due = _Timer(deadlines.head, self._loop)
+        self._answer_due = _Timer(deadlines.stall, self._loop)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio.Protocol."""
+        super().connection_made(transport)
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - it is a socket's
+        transport.set_write_buffer_limits(0)  # every byte that is not taken counts, also those at the end
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio.Protocol."""
+        super().data_received(data)
+        if self._waiter is None or self._waiter.done():  # a whole head is here, or its body is being read
+            self._head_due.stop()
+        elif data:
+            self._head_due.start(self.force_close)
+
+    def pause_writing(self) -> None:
+        """See asyncio.Protocol."""
+        super().pause_writing()
+        if self.transport is not None:
+            self._answer_due.start(self.transport.abort)  # close() would wait for the client to take the rest
+
+    def resume_writing(self) -> None:
+        """See asyncio.Protocol."""
+        super().resume_writing()
+        self._answer_due.stop()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """See asyncio.Protocol."""
+        super().connection_lost(exc)
+        self._head_due.stop()
+        self._answer_due.stop()
 
     def handle_error(
         self,
         request: web.BaseRequest,
         status: int = 500,
         exc: BaseException | None = None,
-        message: str | None = None,
+        message: str | None = None,  # noqa: ARG002 - the exception has it too
     ) -> web.StreamResponse:
         """Return the answer to what aiohttp cannot read, or to a failure outside of `Api.dispatch`."""
-        if status != 400:
-            return super().handle_error(request, status, exc, message)
-        return _refusal("The request is not well-formed HTTP.")
+        if status == 400:
+            return _refusal(_misread(exc, self._api))
+        self.log_exception("An answer could not be sent", exc_info=exc)
+        if request.writer.output_size:
+            raise ConnectionError("Part of an answer is sent already.")
+        return _refusal(PixdepotError("This is the service's fault."))
+
+
+# The parser's words, which quote the line: there is no other way to know it.
+_UNKNOWN_METHOD = re.compile(r"""b['"][A-Z][A-Z-]* (/[^ ?#]*)[^ ]* HTTP/1\.[01]['"]""")
+_TOO_MANY_FIELDS = "Too many headers received"
+
+
+def _misread(exc: BaseException | None, api: Api) -> PixdepotError:
+    """Return what is wrong with a request that aiohttp cannot read."""
+    said = getattr(exc, "message", "")
+    if isinstance(exc, LineTooLong) and exc.args[1] == _MOST_TARGET:
+        return UriTooLong(f"A target may have {_MOST_TARGET:,} bytes.")
+    if isinstance(exc, LineTooLong) or said == _TOO_MANY_FIELDS:
+        return FieldsTooLarge(f"A header field may have {_MOST_FIELD:,} bytes, and a request 128 of them.")
+    if isinstance(exc, BadHttpMethod) and (line := _UNKNOWN_METHOD.search(said)):
+        try:
+            return MethodNotAllowed(api.allowed(unquote(line[1])))
+        except PixdepotError as error:
+            return error
+    return InvalidRequest("The request is not well-formed HTTP.")
 
 
 class _Traffic:
@@ -190,16 +323,17 @@ class _Traffic:
 
 
 @contextlib.asynccontextmanager
-async def answering(api: Api, listening: socket.socket) -> AsyncIterator[None]:
+async def answering(api: Api, listening: socket.socket, deadlines: Deadlines = _DEADLINES) -> AsyncIterator[None]:
     """Answer what comes to a listening socket; at the end take nothing new, and finish what is in flight."""
-    app, traffic = application(api), _Traffic()
+    app, traffic = application(api, deadlines), _Traffic()
     app.middlewares.append(traffic.count)
     app.on_response_prepare.append(traffic.close_at_the_end)
     runner = web.AppRunner(app, shutdown_timeout=_LAST_SECOND)
     await runner.setup()
     loop = asyncio.get_running_loop()
-    options: dict[str, Any] = {"manager": runner.server, "loop": loop, "access_log": None, "auto_decompress": False}
-    server = await loop.create_server(partial(_Connection, **options), sock=listening)
+    options: dict[str, Any] = {"manager": runner.server, "loop": loop, "access_log": None}
+    connection = partial(_Connection, api, deadlines, **options)
+    server = await loop.create_server(connection, sock=listening)
     try:
         yield
     finally:

@@ -9,7 +9,7 @@ import pytest
 from tests.api.client import form, some_details
 from tests.pictures import base64_of, picture, sha256_of
 from tests.process.servers import Server
-from tests.process.wire import Response, connected
+from tests.process.wire import answered, connected, head, upload
 
 
 @pytest.fixture(autouse=True)
@@ -23,29 +23,11 @@ async def good_health(server: Server) -> AsyncIterator[None]:
 
 
 HUGE = 99_000_000_000  # bytes
-CANARY = "CaNaRy-5c1f"
-
-
-def head(method: str, target: str, *headers: str) -> bytes:
-    """Return the head of a request."""
-    return "\r\n".join([f"{method} {target} HTTP/1.1", "Host: here", *headers, "", ""]).encode("latin-1")
-
-
-def upload(*headers: str, kind: str = "application/json") -> bytes:
-    """Return the head of an upload."""
-    return head("POST", "/images", f"Content-Type: {kind}", *headers)
 
 
 def document(user_id: str) -> bytes:
     """Return the body of a base64 upload."""
     return json.dumps({**some_details(user_id=user_id), "image_data": base64_of(picture())}).encode()
-
-
-async def answered(server: Server, *pieces: bytes) -> Response:
-    """Send bytes, and return the answer to them."""
-    async with connected(server) as wire:
-        wire.send(*pieces)
-        return await wire.response()
 
 
 async def put_link(server: Server, data: bytes) -> tuple[str, list[str]]:
@@ -173,78 +155,3 @@ async def test_a_download_that_breaks_off_is_nobodys_trouble(server: Server) -> 
     async with connected(server) as wire:
         wire.send(head("GET", f"/images/{image_id}?download=true"))
         assert (await wire.head()).status == 200
-
-
-# ---------------------------------------------------------------- what is not HTTP
-
-CHUNKED = upload("Transfer-Encoding: chunked")
-BROKEN = {
-    "no HTTP at all": f"{CANARY}\r\n\r\n".encode(),
-    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + CANARY.encode() + b"\r\n\r\n",
-    "an unknown version": f"GET /{CANARY} HTTP/9.9\r\nHost: here\r\n\r\n".encode(),
-    "a space in the target": f"GET /images {CANARY} HTTP/1.1\r\nHost: here\r\n\r\n".encode(),
-    "a control character in the target": f"GET /{CANARY}\x01 HTTP/1.1\r\nHost: here\r\n\r\n".encode(),
-    "an endless target": head("GET", f"/{CANARY}" + "a" * 100_000),
-    "an endless header": head("GET", "/images", f"X-{CANARY}: " + "a" * 100_000),
-    "headers without end": head("GET", "/images", *[f"X-{CANARY}-{n}: {n}" for n in range(5_000)]),
-    "a NUL in a header": head("GET", "/images", f"X-{CANARY}: a\0b"),
-    "a line break in a header": head("GET", "/images", f"X-{CANARY}: a\nb"),
-    "a header without a name": head("GET", "/images", f": {CANARY}"),
-    "a header without a colon": head("GET", "/images", CANARY),
-    "a space before the colon": head("GET", "/images", f"X-{CANARY} : a"),
-    "a length that is no number": upload(f"Content-Length: {CANARY}"),
-    "a negative length": upload("Content-Length: -1", f"X-Other: {CANARY}"),
-    "two lengths": upload("Content-Length: 4", "Content-Length: 5", f"X-Other: {CANARY}") + b"null",
-    "a length and chunks": upload("Content-Length: 4", "Transfer-Encoding: chunked", f"X-Other: {CANARY}"),
-    "an unknown transfer encoding": upload(f"Transfer-Encoding: {CANARY}"),
-    "a chunk of no size": CHUNKED + f"{CANARY}\r\n".encode(),
-    "a chunk of no size after a good one": CHUNKED + b"1\r\n{\r\n" + f"{CANARY}\r\n".encode(),
-    "a chunk longer than it says": CHUNKED + f"1\r\n{CANARY}\r\n0\r\n\r\n".encode(),
-    "a chunk of negative size": CHUNKED + b"-1\r\n\r\n",
-    "a chunk of boundless size": CHUNKED + b"f" * 40 + b"\r\n",
-    "an unknown method": f"BREW /{CANARY} HTTP/1.1\r\nHost: here\r\n\r\n".encode(),
-    "no host": f"GET /{CANARY} HTTP/1.1\r\n\r\n".encode(),
-    "two hosts": head("GET", "/images", f"Host: {CANARY}"),
-    "a host that is none": f"GET /images HTTP/1.1\r\nHost: {CANARY} <>\r\n\r\n".encode(),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN.keys())
-async def test_what_is_not_http_is_a_problem_of_the_client(server: Server, broken: bytes) -> None:
-    async with connected(server) as wire:
-        wire.send(broken)
-        answer = await wire.response()
-        assert answer.status in {400, 413, 431}
-        assert answer.outcome
-        assert CANARY not in answer.body.decode() + str(answer.headers)
-        assert await wire.rest() == b""  # and the connection is closed
-
-
-ODD = {
-    "an absolute target": (b"GET http://elsewhere.example/health HTTP/1.1\r\nHost: here\r\n\r\n", 200),
-    "HTTP/1.0": (b"GET /health HTTP/1.0\r\n\r\n", 200),
-    "a path that is not UTF-8": (head("GET", "/images/%ff%fe"), 404),
-    "a path with a NUL": (head("GET", "/images/%00"), 404),
-    "a path that climbs": (head("GET", "/images/../../etc/passwd"), 404),
-    "a path that climbs in storage": (head("GET", "/storage/images/..%2f..%2f..%2fetc%2fpasswd"), 403),
-    "a query that is not UTF-8": (head("GET", "/images?title=%ff"), 200),
-    "a method of a proxy": (b"CONNECT elsewhere.example:443 HTTP/1.1\r\nHost: here\r\n\r\n", 404),
-    "the server as such": (head("OPTIONS", "*"), 404),
-    "a header that is not ASCII": (head("GET", "/health", "X-Name: \xe9"), 200),
-    "an upgrade": (head("GET", "/health", "Connection: Upgrade", "Upgrade: websocket"), 200),
-    "another expectation": (head("GET", "/health", "Expect: 200-ok"), 200),
-}
-
-
-@pytest.mark.parametrize(("odd", "status"), ODD.values(), ids=ODD.keys())
-async def test_what_is_odd_is_answered_like_anything_else(server: Server, odd: bytes, status: int) -> None:
-    answer = await answered(server, odd)
-    assert answer.status == status, answer
-    assert answer.headers["x-request-id"]
-    assert status < 400 or answer.outcome
-
-
-async def test_requests_in_a_row_are_answered_in_order(server: Server) -> None:
-    async with connected(server) as wire:
-        wire.send(head("GET", "/health"), head("GET", "/nowhere"), head("GET", "/health"))
-        assert [(await wire.response()).status for _ in range(3)] == [200, 404, 200]

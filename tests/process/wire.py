@@ -5,9 +5,7 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
-
-from tests.process.servers import Server
+from typing import Any, Protocol
 
 SOON = 10  # seconds
 
@@ -65,11 +63,36 @@ class Wire:
         return await asyncio.wait_for(self.reader.read(), SOON)
 
 
+class Listening(Protocol):
+    """Whatever listens on 127.0.0.1."""
+
+    @property
+    def port(self) -> int:
+        """Return its port."""
+
+
 @asynccontextmanager
-async def connected(server: Server) -> AsyncIterator[Wire]:
+async def connected(server: Listening) -> AsyncIterator[Wire]:
     """Connect to a server."""
     wire = Wire(*await asyncio.open_connection("127.0.0.1", server.port))
     try:
         yield wire
     finally:
         wire.writer.transport.abort()
+
+
+async def answered(server: Listening, *pieces: bytes) -> Response:
+    """Send bytes, and return the answer to them."""
+    async with connected(server) as wire:
+        wire.send(*pieces)
+        return await wire.response()
+
+
+def head(method: str, target: str, *headers: str) -> bytes:
+    """Return the head of a request."""
+    return "\r\n".join([f"{method} {target} HTTP/1.1", "Host: here", *headers, "", ""]).encode("latin-1")
+
+
+def upload(*headers: str, kind: str = "application/json") -> bytes:
+    """Return the head of an upload."""
+    return head("POST", "/images", f"Content-Type: {kind}", *headers)
