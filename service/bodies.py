@@ -24,23 +24,26 @@ async def read_json(request: ApiRequest, schema: Schema) -> dict[str, Any]:
     return load(schema, loads(await request.read(DOCUMENT_BYTES)))
 
 
+def check_picture(request: ApiRequest, max_bytes: int) -> None:
+    """Raise UnsupportedMediaType or TooLarge where the head tells that `read_picture` would; reads nothing."""
+    kind = _body_type(request)
+    if kind not in {"application/json", "multipart/form-data"}:
+        raise UnsupportedMediaType("Send the body as application/json or multipart/form-data.")
+    request.refuse_over(((max_bytes + 2) // 3 * 4 if kind == "application/json" else max_bytes) + DOCUMENT_BYTES)
+
+
 async def read_picture(
     request: ApiRequest, max_bytes: int, partial: Sequence[str]
 ) -> tuple[dict[str, Any], Base64Image]:
     """Return an upload's details, and its picture of up to `max_bytes` bytes, which is held in memory once.
 
-    The fields in `partial` may be missing. Raises as `read_json` does, and InvalidBase64.
+    The request has passed `check_picture`. The fields in `partial` may be missing. Raises as `read_json` does, and InvalidBase64.
     """
-    kind = _body_type(request)
-    if kind == "application/json":
-        request.refuse_over((max_bytes + 2) // 3 * 4 + DOCUMENT_BYTES)
+    if _body_type(request) == "application/json":
         loaded = load(ImageBody(partial=partial), await _read_base64(request, max_bytes))
         return loaded, loaded.pop("image_data")
-    if kind == "multipart/form-data":
-        request.refuse_over(max_bytes + DOCUMENT_BYTES)
-        loaded = load(ImageForm(partial=partial), await _read_form(request, max_bytes))
-        return loaded, loaded.pop("file")
-    raise UnsupportedMediaType("Send the body as application/json or multipart/form-data.")
+    loaded = load(ImageForm(partial=partial), await _read_form(request, max_bytes))
+    return loaded, loaded.pop("file")
 
 
 def _body_type(request: ApiRequest) -> str:

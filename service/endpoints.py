@@ -4,14 +4,14 @@ import asyncio
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
 import pybase64
 
 from . import logs, schemas
-from .bodies import read_json, read_picture
+from .bodies import check_picture, read_json, read_picture
 from .errors import InvalidParameter, NotFound, NotReady
 from .fields import instant
 from .http import ApiRequest, ApiResponse, content_disposition, representation
@@ -92,9 +92,11 @@ class Call:
 async def upload_image(call: Call) -> ApiResponse:
     """Upload a picture as base64 in JSON, or as a form, and publish it."""
     key, most = call.request.idempotency_key, call.services.settings.max_image_bytes
-    said, picture = await read_picture(call.request, most, call.caller.may_leave_out)
-    details = _details(call, said)
-    image = await call.services.images.upload(details, picture.data, picture.declared_type, idempotency_key=key)
+    check_picture(call.request, most)
+    async with call.services.depot.inspector.admitted(call.request.content_length):
+        said, picture = await read_picture(call.request, most, call.caller.may_leave_out)
+        details, declared = _details(call, said), picture.declared_type
+        image = await call.services.images.upload(details, picture.data, declared, idempotency_key=key)
     location = {"Location": call.url(f"/images/{image.image_id}")}
     return answer(_published("Image uploaded successfully", image), 201, location)
 
@@ -140,9 +142,30 @@ async def get_image(call: Call) -> ApiResponse:
     if not call.request.carries(image.content.file_size) and not call.query["metadata_only"]:
         document |= {"image_data": None, "image_data_omitted": "It is too large for an answer: use the url."}
     elif not call.query["metadata_only"]:
-        data = b"".join([chunk async for chunk in await call.services.images.read(image)])
-        document["image_data"] = pybase64.b64encode_as_string(data)
+        return await _with_picture(call, document, image)
     return answer(document)
+
+
+async def _with_picture(call: Call, document: Mapping[str, Any], image: Image) -> ApiResponse:
+    """Answer with a document and the picture in it, which is encoded as it is read: it is never here whole."""
+    whole = answer({**document, "image_data": ""})
+    assert isinstance(whole.body, bytes)  # noqa: S101 - answer() makes nothing else
+    length = len(whole.body) + (image.content.file_size + 2) // 3 * 4
+    if call.request.method == "HEAD":
+        return replace(whole, body=b"", length=length)
+    head, tail = whole.body[:-2], whole.body[-2:]
+    return replace(whole, body=_around(head, await call.services.images.read(image), tail), length=length)
+
+
+async def _around(head: bytes, picture: ByteStream, tail: bytes) -> ByteStream:
+    yield head
+    held = b""
+    async for chunk in picture:
+        data = held + chunk
+        whole = len(data) // 3 * 3
+        yield pybase64.b64encode(data[:whole])
+        held = data[whole:]
+    yield pybase64.b64encode(held) + tail
 
 
 async def _download(call: Call, image: Image) -> ApiResponse:

@@ -102,8 +102,9 @@ class UploadService:
         # else is sent through the link meanwhile.
         sealed = self._depot.sealed_key(image_id)
         try:
-            await self._objects.copy(self._depot.upload_key(image_id), sealed, upload.expected.content_type)
-            content = await self._verify(upload, sealed)
+            async with self._depot.inspector.admitted(upload.expected.file_size):
+                await self._objects.copy(self._depot.upload_key(image_id), sealed, upload.expected.content_type)
+                content = await self._verify(upload, sealed)
             await self._depot.check_quota(upload.details.user_id, content.file_size)
         except QuotaExceeded as refusal:
             await delete_or_leave(self._depot, sealed)

@@ -77,6 +77,22 @@ def check_declared(picture_type: str, *declared: str | None) -> None:
                 raise TypeMismatch(f"The bytes are {picture_type}, the declared type or the extension is not.")
 
 
+def memory_to_inspect(data: bytes | bytearray | memoryview, *, max_pixels: int) -> int:
+    """Return about how many bytes of memory `inspect` takes at its peak, as the header tells. Decodes nothing.
+
+    It is 0 for what `inspect` will refuse.
+    """
+    content_type = sniff(bytes(memoryview(data)[:64]))
+    if content_type is None:
+        return 0
+    from .decoding import memory_to_decode
+
+    try:
+        return len(data) + memory_to_decode(data, content_type, max_pixels)
+    except Exception:  # noqa: BLE001 - whatever it is, `inspect` says it better
+        return 0
+
+
 def inspect(data: bytes | bytearray | memoryview, *, max_pixels: int) -> Picture:
     """Return what the bytes are, having decoded every frame of them. Repeatable.
 

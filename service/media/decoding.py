@@ -19,7 +19,7 @@ from service.errors import InvalidImage
 
 from . import Picture
 from .avif import survey_avif
-from .surveys import FRAME_FLOOR, check_size, no_survey, survey_gif, survey_jpeg, survey_png
+from .surveys import FRAME_FLOOR, check_size, survey_gif, survey_jpeg, survey_png, survey_webp
 
 Image.MAX_IMAGE_PIXELS = None  # `inspect` keeps a limit of its own; Pillow only warns at half of what it refuses
 # Pillow warns of every odd EXIF tag in words of its own: one upload could write 65,535 lines into the log.
@@ -71,12 +71,24 @@ def _orientation(exif: object) -> int:
     return 1
 
 
+def memory_to_decode(data: bytes | bytearray | memoryview, content_type: str, max_pixels: int) -> int:
+    """Return about how many bytes of memory `decode` takes for a picture. Raises as it does; decodes nothing."""
+    survey, plugin = _FORMATS[content_type]
+    if plugin is WebPImageFile:  # opening it would take half of the memory already
+        return 16 * survey(memoryview(data), max_pixels)
+    picture = plugin(BytesIO(data))
+    width, height = picture.size
+    check_size(width, height, 1, max_pixels)
+    progressive = {"image/jpeg": 8 if picture.info.get("progressive") else 1}
+    return ({"image/png": 4, "image/gif": 8, "image/avif": 12} | progressive)[content_type] * width * height
+
+
 _FORMATS: Mapping[str, tuple[Callable[[memoryview, int], int], Callable[[BytesIO], ImageFile]]] = MappingProxyType(
     {  # Pillow's own classes, not Image.open: it imports more plugins as it goes, and makes an MPO of some JPEGs
         "image/jpeg": (survey_jpeg, JpegImageFile),
         "image/png": (survey_png, PngImageFile),
         "image/gif": (survey_gif, GifImageFile),
-        "image/webp": (no_survey, WebPImageFile),
+        "image/webp": (survey_webp, WebPImageFile),
         "image/avif": (survey_avif, AvifImageFile),
     }
 )

@@ -4,7 +4,7 @@
   scans, each a pass over the whole picture for a few bytes, are limited.
 - PNG: every chunk's checksum must be right, to IEND (Pillow looks neither at those of pixels nor for IEND).
 - GIF: the frames are counted, to the trailer (Pillow takes seconds to count a hostile file's, and needs none).
-- WebP: libwebp's demuxer checks all of that. AVIF has a file of its own.
+- WebP: libwebp's demuxer checks all of that, but makes room for the picture first. AVIF has a file of its own.
 
 Each survey raises InvalidImage, or what Python raises where bytes run out, and returns the area in pixels of the
 largest picture that the decoder is going to meet, 0 where the decoder will say so itself.
@@ -110,6 +110,15 @@ def survey_gif(view: memoryview, max_pixels: int) -> int:
     return int(width * height)
 
 
-def no_survey(view: memoryview, max_pixels: int) -> int:  # noqa: ARG001
-    """Leave WebP to libwebp, whose demuxer checks all of that."""
-    return 0
+def survey_webp(view: memoryview, max_pixels: int) -> int:
+    """Read the canvas's size from the first chunk (RFC 9649 sections 2.5 to 2.7)."""
+    kind, body = bytes(view[12:16]), view[20:30]
+    if kind == b"VP8X":
+        width, height = (int.from_bytes(body[at : at + 3], "little") + 1 for at in (4, 7))
+    elif kind == b"VP8L":
+        bits = int.from_bytes(body[1:5], "little")
+        width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    else:
+        width, height = (bits & 0x3FFF for bits in unpack_from("<HH", body, 6))
+    check_size(width, height, 1, max_pixels)
+    return width * height

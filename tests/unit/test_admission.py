@@ -1,0 +1,148 @@
+"""Memory is lent by weight, in order, and given back whatever happens."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import pytest
+
+from service.admission import Budget
+from service.errors import Unavailable
+from service.media import memory_to_inspect
+from tests.pictures import picture
+
+SOON = 0.01  # seconds: the patience of those who are to lose it
+LONG = 60.0
+
+
+async def holder(budget: Budget, weight: int, done: asyncio.Event) -> None:
+    async with budget.admitted(weight):
+        await done.wait()
+
+
+async def settled() -> None:
+    """Let every task go as far as it can."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_what_fits_is_let_in_at_once() -> None:
+    budget = Budget(10, SOON)
+    async with budget.admitted(4), budget.admitted(6):
+        pass
+    async with budget.admitted(10):
+        pass
+
+
+async def test_what_does_not_fit_in_time_is_turned_away_and_takes_nothing() -> None:
+    budget = Budget(10, SOON)
+    async with budget.admitted(5):
+        with pytest.raises(Unavailable) as refused:
+            async with budget.admitted(6):
+                pytest.fail("let in")
+        assert refused.value.headers["Retry-After"]
+        async with budget.admitted(5):
+            pass
+    async with budget.admitted(10):
+        pass
+
+
+async def test_what_is_heavier_than_all_there_is_is_let_in_alone() -> None:
+    budget = Budget(10, SOON)
+    async with budget.admitted(99):
+        with pytest.raises(Unavailable):
+            async with budget.admitted(1):
+                pytest.fail("let in")
+    async with budget.admitted(10):
+        pass
+
+
+async def test_who_waits_is_let_in_first_come_first_served() -> None:
+    budget, order, ends = Budget(10, LONG), list[int](), [asyncio.Event() for _ in range(4)]
+
+    async def visit(number: int, weight: int) -> None:
+        async with budget.admitted(weight):
+            order.append(number)
+            await ends[number].wait()
+
+    async with asyncio.TaskGroup() as visitors:
+        for number, weight in enumerate([10, 8, 1, 1]):
+            visitors.create_task(visit(number, weight))
+            await settled()
+        assert order == [0]  # the light ones do not slip past the heavy one
+        ends[0].set()
+        await settled()
+        assert order == [0, 1, 2, 3]
+        for end in ends:
+            end.set()
+
+
+async def test_who_leaves_the_queue_lets_those_behind_pass() -> None:
+    budget, done = Budget(10, LONG), asyncio.Event()
+    async with budget.admitted(5):
+        heavy = asyncio.create_task(holder(budget, 10, done))
+        await settled()
+        light = asyncio.create_task(holder(budget, 5, done))
+        await settled()
+        heavy.cancel()
+        await settled()
+        done.set()
+        await asyncio.wait_for(light, LONG)
+    with pytest.raises(asyncio.CancelledError):
+        await heavy
+    async with budget.admitted(10):
+        pass
+
+
+async def test_who_leaves_in_the_moment_of_its_turn_takes_nothing_along() -> None:
+    budget = Budget(10, LONG)
+    async with AsyncExitStack() as first:
+        await first.enter_async_context(budget.admitted(10))
+        waiting = asyncio.create_task(holder(budget, 10, asyncio.Event()))
+        await settled()
+    waiting.cancel()  # it has its turn, and has not run since
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    async with asyncio.timeout(LONG), budget.admitted(10):
+        pass
+
+
+async def test_the_queue_has_an_end() -> None:
+    budget, done = Budget(1, LONG), asyncio.Event()
+    async with asyncio.TaskGroup() as visitors:
+        for _ in range(101):
+            visitors.create_task(holder(budget, 1, done))
+        await settled()
+        with pytest.raises(Unavailable):
+            async with budget.admitted(1):
+                pytest.fail("let in")
+        done.set()
+
+
+PIXELS = 300 * 200
+
+
+@pytest.mark.parametrize(
+    ("data", "per_pixel"),
+    [
+        (picture("PNG", (300, 200)), 4),
+        (picture("GIF", (300, 200)), 8),
+        (picture("JPEG", (300, 200)), 1),
+        (picture("JPEG", (300, 200), progressive=True), 8),
+        (picture("AVIF", (300, 200)), 12),
+        (picture("WEBP", (300, 200)), 16),
+        (picture("WEBP", (300, 200), lossless=True), 16),
+        (picture("WEBP", (300, 200), icc_profile=b"x"), 16),
+    ],
+    ids=["PNG", "GIF", "JPEG", "progressive JPEG", "AVIF", "WebP", "lossless WebP", "extended WebP"],
+)
+def test_a_decode_is_weighed_by_its_header(data: bytes, per_pixel: int) -> None:
+    assert memory_to_inspect(data, max_pixels=PIXELS) == len(data) + per_pixel * PIXELS
+
+
+@pytest.mark.parametrize("data", [b"", b"text", b"\x89PNG\r\n\x1a\n", b"RIFF....WEBP", picture()[:30]])
+def test_what_will_be_refused_weighs_nothing(data: bytes) -> None:
+    assert memory_to_inspect(data, max_pixels=PIXELS) == 0
+
+
+def test_neither_does_what_has_too_many_pixels() -> None:
+    assert memory_to_inspect(picture("WEBP", (300, 201)), max_pixels=PIXELS) == 0
