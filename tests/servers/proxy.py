@@ -37,21 +37,36 @@ class Fault(StrEnum):
 
     NOT_DONE = "answered with 500 in place of being done"
     DONE_THEN_500 = "done, but answered with 500"
+    CUT = "the connection cut in place of being done"
     DONE_THEN_CUT = "done, but the connection cut in place of an answer"
+    THROTTLED = "refused as one too many"
+    HANGS = "neither done nor answered, until the client gives up"
+    DONE_THEN_HANGS = "done, but never answered"
+
+    @property
+    def is_done(self) -> bool:
+        """Return whether the request is done all the same."""
+        return self.name.startswith("DONE")
+
+    @property
+    def is_quick(self) -> bool:
+        """Return whether the client learns of it at once."""
+        return not self.name.endswith("HANGS")
 
 
 class Proxy:
     """Forwards to `upstream`. `delay` (seconds before each request goes on) may be changed at any time.
 
-    `calls` counts requests as they come in, by operation: `PutItem`, `Query` ... of DynamoDB, `CopyObject`, else
-    the method. `faults` spoils the next request of an operation, once. While `throttling` is an error's code,
-    everything is refused with it. `request_headers` and `answer_headers` are put in place of those that pass.
+    `calls` counts requests as they come in, by operation: `PutItem`, `Query` ... of DynamoDB, `PutObject` ... of
+    S3. `faults` spoils the nth request of an operation, counted as in `calls`, once. While `throttling` is an
+    error's code, everything is refused with it. `request_headers` and `answer_headers` are put in place of those
+    that pass.
     """
 
     def __init__(self, upstream: str, session: ClientSession, port: int) -> None:
         self.delay = 0.0
         self.calls: Counter[str] = Counter()
-        self.faults: dict[str, Fault] = {}
+        self.faults: dict[tuple[str, int], Fault] = {}
         self.throttling = ""
         self.request_headers: dict[str, str] = {}
         self.answer_headers: dict[str, str] = {}
@@ -96,14 +111,14 @@ class Proxy:
     async def _forward(self, request: web.Request) -> web.StreamResponse:
         name = operation(request)
         self.calls[name] += 1
+        fault = self.faults.pop((name, self.calls[name]), None)
         self._called.set()
         await self._flowing.wait()
         await asyncio.sleep(self.delay)
         if self.throttling:
-            return await _refusal(request, 400 if _is_dynamodb(request) else 503, self.throttling)
-        fault = self.faults.pop(name, None)
-        if fault is Fault.NOT_DONE:
-            return await _failure(request)
+            return await _throttled(request, self.throttling)
+        if fault and not fault.is_done:
+            return await _spoiled(request, fault)
         async with self._session.request(
             request.method,
             URL(self._upstream + request.raw_path, encoded=True),
@@ -113,7 +128,7 @@ class Proxy:
         ) as answer:
             if fault:
                 await answer.read()
-                return await (_failure if fault is Fault.DONE_THEN_500 else _cut)(request)
+                return await _spoiled(request, fault)
             response = web.StreamResponse(
                 status=answer.status, reason=answer.reason, headers=_passed_on(answer.headers, self.answer_headers)
             )
@@ -145,11 +160,26 @@ async def proxied(upstream: str, port: int = 0) -> AsyncIterator[Proxy]:
             await proxy.refuse()
 
 
+_S3 = {
+    ("PUT", False): "CreateBucket",
+    ("HEAD", False): "HeadBucket",
+    ("GET", False): "ListObjectsV2",
+    ("POST", False): "DeleteObjects",
+    ("PUT", True): "PutObject",
+    ("HEAD", True): "HeadObject",
+    ("GET", True): "GetObject",
+    ("DELETE", True): "DeleteObject",
+}
+
+
 def operation(request: web.Request) -> str:
     """Return what a request asks for, as `Proxy.calls` names it."""
+    if _is_dynamodb(request):
+        return request.headers["X-Amz-Target"].rpartition(".")[2]
     if "x-amz-copy-source" in request.headers:
         return "CopyObject"
-    return request.headers.get("X-Amz-Target", request.method).rpartition(".")[2]
+    has_key = "/" in request.path.strip("/")
+    return _S3.get((request.method, has_key), request.method)
 
 
 def _is_dynamodb(request: web.Request) -> bool:
@@ -166,14 +196,20 @@ async def _refusal(request: web.Request, status: int, code: str) -> web.Response
     return web.Response(status=status, text=document, content_type="application/xml")
 
 
-async def _failure(request: web.Request) -> web.Response:
+async def _throttled(request: web.Request, code: str) -> web.Response:
+    return await _refusal(request, 400 if _is_dynamodb(request) else 503, code)
+
+
+async def _spoiled(request: web.Request, fault: Fault) -> web.Response:
+    if not fault.is_quick:
+        await asyncio.Event().wait()  # until the client leaves, which ends this
+    if fault in {Fault.CUT, Fault.DONE_THEN_CUT}:
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()  # to nobody
+    if fault is Fault.THROTTLED:
+        return await _throttled(request, "ThrottlingException" if _is_dynamodb(request) else "SlowDown")
     return await _refusal(request, 500, "InternalServerError" if _is_dynamodb(request) else "InternalError")
-
-
-async def _cut(request: web.Request) -> web.Response:
-    assert request.transport is not None
-    request.transport.abort()
-    return web.Response()  # to nobody
 
 
 def _runner(forward: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> web.AppRunner:
