@@ -48,6 +48,17 @@ class Ledger:
             self.wrong += self._wrong_with(image_id, image)
             if bytes_too:
                 self.wrong += await _wrong_bytes(api, image)
+        self._settle(shown)
+        if len({image["title"] for image in shown.values()}) != len(shown):
+            self.wrong.append("5: one request made two images")
+        if bytes_too:
+            for image_id in self.deleted:
+                if (await api.get(f"/images/{image_id}")).status != 404:
+                    self.wrong.append(f"4: {image_id} was deleted, and is there")
+        return self.wrong
+
+    def _settle(self, shown: Mapping[str, Mapping[str, Any]]) -> None:
+        """Write down what was asked for without an answer, and has been done; or what cannot be."""
         for image_id in self.published.keys() - shown.keys():
             if image_id in self.doubtful:
                 self.forget(image_id)
@@ -57,13 +68,6 @@ class Ledger:
             if (title := shown[image_id]["title"]) in self.asked:
                 self.acknowledge(image_id, title)
                 self.descriptions[image_id] = {shown[image_id]["description"]}
-        if len({image["title"] for image in shown.values()}) != len(shown):
-            self.wrong.append("5: one request made two images")
-        if bytes_too:
-            for image_id in self.deleted:
-                if (await api.get(f"/images/{image_id}")).status != 404:
-                    self.wrong.append(f"4: {image_id} was deleted, and is there")
-        return self.wrong
 
     def _wrong_with(self, image_id: str, image: Mapping[str, Any]) -> list[str]:
         wrong = []
@@ -97,11 +101,14 @@ class Visitor:
 
     async def do_something(self) -> None:
         """Do one thing that users do. Raises what `api` raises when nobody answers."""
-        mine = [image_id for image_id in self.ledger.published if self._is_mine(image_id)]
         ways = [self.upload, self.upload_directly]
-        if mine:
+        if self.has_some():
             ways += [self.upload, self.upload_directly, self.edit, self.delete, self.look]
         await self.chance.choice(ways)()
+
+    def has_some(self) -> bool:
+        """Return whether there are images that are this user's for certain."""
+        return any(map(self._is_mine, self.ledger.published))
 
     def _is_mine(self, image_id: str) -> bool:
         return image_id not in self.ledger.doubtful and self.ledger.titles[image_id].startswith(f"{self.user}, ")

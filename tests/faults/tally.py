@@ -29,7 +29,8 @@ class Tally:
 
     def row(self) -> str:
         """Return the line of a table."""
-        return f"{self.what:58} {self.count:7} {len(self.violations):10} {self.seconds:8.1f} s  {self.figures}".rstrip()
+        figures = f"{self.what:58} {self.count:7} {len(self.violations):10} {self.seconds:8.1f} s"
+        return f"{figures}  {self.figures}".rstrip()
 
     def details(self) -> list[str]:
         """Return the violations, or the first of many."""
