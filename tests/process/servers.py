@@ -84,6 +84,17 @@ class Server:
         """Return its data directory."""
         return self.directory / "data"
 
+    def memory(self, line: str = "VmRSS") -> int:
+        """Return what Linux says of its resident memory, in bytes: VmRSS is now, VmHWM the most so far."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        found = re.search(rf"^{line}:\s+(\d+) kB$", status, re.MULTILINE)
+        assert found
+        return int(found[1]) * 1024
+
+    def open_files(self) -> int:
+        """Return how many files and connections it has open."""
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
     async def ended(self) -> int:
         """Return the exit code once the process has ended by itself."""
         return await asyncio.wait_for(self.process.wait(), PATIENCE)

@@ -113,20 +113,12 @@ async def test_a_picture_of_5_mib_costs_half_of_the_idle_memory_beside_itself(
     assert 4.5 * MIB < len(data) < 5.5 * MIB, len(data)
     async with serving(tmp_path) as server:
         await way(server.api, picture("JPEG" if filename.endswith("jpg") else "PNG"), filename)
-        idle = memory(server, "VmRSS")
+        idle = server.memory()
         forget_peak(server)
         await way(server.api, data, filename)
-        peak = memory(server, "VmHWM")
+        peak = server.memory("VmHWM")
     assert idle + len(data) / 2 < peak, "the peak was not seen"
     assert peak <= 1.5 * idle + len(data), f"idle {idle / MIB:.1f} MiB, peak {peak / MIB:.1f} MiB"
-
-
-def memory(server: Server, line: str) -> int:
-    """Return what Linux says of a process's resident memory, in bytes: VmRSS is now, VmHWM the most so far."""
-    status = Path(f"/proc/{server.process.pid}/status").read_text()
-    found = re.search(rf"^{line}:\s+(\d+) kB$", status, re.MULTILINE)
-    assert found
-    return int(found[1]) * 1024
 
 
 def forget_peak(server: Server) -> None:

@@ -1,0 +1,78 @@
+"""`python -m tests.faults [NAME...]`: run all sections, or those named; exit with 1 after any violation."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import click
+
+from bootstrap.emulator import Emulator, running_emulator
+from tests.faults import calls, contract, deaths, machine, races, soak
+from tests.faults.tally import HEADING, Tally
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where a section works, and how much of it there is to be."""
+
+    place: Path
+    emulator: Emulator
+    seed: int
+    faults: int
+    kills: int
+    terms: int
+    races: int
+    equal: int
+    cases: int
+    stories: int
+    minutes: float
+
+
+SECTIONS: dict[str, Callable[[Run], Awaitable[list[Tally]]]] = {
+    "faults": lambda run: calls.measure(run.emulator, run.seed, run.faults),
+    "kills": lambda run: deaths.measure_kills(run.place, run.seed, run.kills),
+    "terms": lambda run: deaths.measure_terms(run.place, run.seed, run.terms),
+    "races": lambda run: races.measure(run.place, run.emulator, run.seed, run.races),
+    "equal": lambda run: races.measure_equal(run.place, run.emulator, run.seed, run.equal),
+    "cases": lambda run: contract.measure(run.place, run.seed, run.cases),
+    "stories": lambda run: machine.measure(run.emulator, run.seed, run.stories),
+    "soak": lambda run: soak.measure(run.place, run.seed, run.minutes),
+}
+
+
+@click.command()
+@click.argument("names", nargs=-1, type=click.Choice(list(SECTIONS)))
+@click.option("--seed", default=1, show_default=True, help="Equal seeds choose equally.")
+@click.option("--faults", default=2000, show_default=True, help="Spoiled calls to S3 and DynamoDB, at least.")
+@click.option("--kills", default=1000, show_default=True, help="kill -9 of a server under load.")
+@click.option("--terms", default=200, show_default=True, help="SIGTERM of a server under load.")
+@click.option("--races", default=1000, show_default=True, help="Races of each kind on each backend.")
+@click.option("--equal", default=20, show_default=True, help="Crowds of 50 equal completes on each backend.")
+@click.option("--cases", default=20_000, show_default=True, help="Requests made from openapi.json.")
+@click.option("--stories", default=200, show_default=True, help="Sequences of anything, on each backend.")
+@click.option("--minutes", default=60.0, show_default=True, help="How long the soak lasts.")
+def main(names: tuple[str, ...], **amounts: float) -> None:
+    """Break things on purpose, and count what was lost."""
+    logging.disable()  # what is broken on purpose is logged, too
+    click.echo(f"{HEADING}   seed {amounts['seed']}")
+    violations = 0
+    for name in names or SECTIONS:
+        for tally in asyncio.run(_section(name, amounts)):
+            click.echo("\n".join([tally.row(), *tally.details()]))
+            violations += len(tally.violations)
+    if violations:
+        raise SystemExit(1)
+
+
+async def _section(name: str, amounts: dict[str, float]) -> list[Tally]:
+    with TemporaryDirectory() as directory:
+        place = Path(directory)
+        async with running_emulator(place / "emulator", port=0) as emulator:
+            return await SECTIONS[name](Run(place / name, emulator, **amounts))  # type: ignore[arg-type] # click knows
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m tests.faults")
