@@ -9,6 +9,7 @@ import pytest
 from service.settings import CLIENT_VARIABLES, Settings, SettingsError, described, variable
 
 NUMBERS = ["max_image_bytes", "max_pixels", "upload_ttl", "url_ttl", "sweep_interval"]
+LIMITS = ["rate_limit", "user_quota_bytes"]  # where 0 is none
 
 
 def read(**given: str) -> Settings:
@@ -46,7 +47,8 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         ("jwks_url", "https://issuer.example/jwks.json", "https://issuer.example/jwks.json"),
         ("jwks_url", "http://127.0.0.1:8000/jwks", "http://127.0.0.1:8000/jwks"),
         ("jwks_url", "http://[::1]:8000/jwks", "http://[::1]:8000/jwks"),
-        *[(name, "42", 42) for name in NUMBERS],
+        *[(name, "42", 42) for name in (*NUMBERS, *LIMITS)],
+        *[(name, "0", 0) for name in LIMITS],
         *[("allow_open_auth", text, True) for text in ("1", "true", "YES")],
         *[("allow_open_auth", text, False) for text in ("0", "False", "no")],
     ],
@@ -64,6 +66,7 @@ def test_an_empty_value_counts_as_not_set(name: str) -> None:
     ("name", "text"),
     [
         *[(name, text) for name in NUMBERS for text in ("0", "-1", "1.5", "1e6", "10MB", "٣", " 1", "+1", "1_000")],
+        *[(name, text) for name in LIMITS for text in ("-1", "1.5", "10MB", "٣", " 1", "none", "9" * 5_000)],
         ("max_pixels", "9" * 5_000),
         ("backend", "s3"),
         ("backend", "LOCAL"),
