@@ -20,6 +20,7 @@ from tests.servers.proxy import proxied
 DATA = picture()
 TOKEN = f"t0k3n-{secrets.token_hex(16)}"
 HEADERS = {"Authorization": f"Bearer {TOKEN}", "Cookie": f"session={TOKEN}"}
+USER = f"user-{secrets.token_hex(4)}"  # the account is others', too
 SHORTEST = 12  # characters of what only a secret has
 
 
@@ -68,9 +69,9 @@ class Witness:
 
 async def traffic(api: ApiClient) -> None:
     """Do what clients do, right and wrong."""
-    image = await api.uploaded(DATA)
+    image = await api.uploaded(DATA, user_id=USER)
     for method in ("PUT", "POST"):
-        begun = await api.begun(DATA, method=method)
+        begun = await api.begun(DATA, user_id=USER, method=method)
         upload = begun["upload"]
         forged = {**upload, "url": upload["url"][:-5] + "AAAAA"} if method == "PUT" else upload
         forgery = {name: value[:-5] + "AAAAA" for name, value in upload["fields"].items() if "ignature" in name}
@@ -79,13 +80,13 @@ async def traffic(api: ApiClient) -> None:
         assert (await api.transfer(upload, DATA)).status < 300
         assert (await api.complete(begun["image_id"])).status == 200
         assert (await api.post(f"/uploads/{begun['image_id']}/sign")).status == 409
-    for item in (await api.page(limit=2))["images"]:
+    for item in (await api.page(user_id=USER, limit=2))["images"]:
         assert (await api.fetch(item["url"])).body == DATA
         assert (await api.fetch(item["url"][:-3] + "AAA")).status == 403
     assert (await api.download(image["image_id"])).status == 200
     assert (await api.get("/images", params={"access_token": TOKEN})).status == 400
     assert (await api.get(f"/{TOKEN}", params={"signature": TOKEN})).status == 404
-    assert (await api.delete(f"/images/{image['image_id']}", {"user_id": "ada"})).status == 200
+    assert (await api.delete(f"/images/{image['image_id']}", {"user_id": USER})).status == 200
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ async def on_local(directory: Path, _: Account) -> AsyncIterator[Place]:
             images = server.data / "objects" / "images"
             images.rename(server.data / "elsewhere")
             images.write_text("in the way")
-            assert (await api.upload(DATA)).outcome == (500, "internal_error")
+            assert (await api.upload(DATA, user_id=USER)).outcome == (500, "internal_error")
 
         yield Place(server, trouble)
 
@@ -125,21 +126,21 @@ async def on_aws(directory: Path, account: Account) -> AsyncIterator[Place]:
         server = await stack.enter_async_context(serving(directory, **sdk, **account.settings.environment()))
 
         async def trouble(api: ApiClient) -> None:
-            image = await api.uploaded(DATA)
-            begun = await api.begun(DATA)
+            image = await api.uploaded(DATA, user_id=USER)
+            begun = await api.begun(DATA, user_id=USER)
             assert (await api.transfer(begun["upload"], DATA)).status == 200
             for proxy in (storage, database):
                 await proxy.refuse()
                 assert (await api.complete(begun["image_id"])).outcome == (503, "unavailable")
-                assert (await api.upload(DATA)).outcome == (503, "unavailable")
+                assert (await api.upload(DATA, user_id=USER)).outcome == (503, "unavailable")
                 assert (await api.get("/health/ready")).status == 503
                 if proxy is storage:
                     # What is left for sweep is told with its traceback: the SDK's has the URL that it failed at.
-                    assert (await api.delete(f"/images/{image['image_id']}", {"user_id": "ada"})).status == 200
+                    assert (await api.delete(f"/images/{image['image_id']}", {"user_id": USER})).status == 200
                     assert "?[redacted]" in server.log
                 await proxy.resume()
             database.throttling = "ValidationException"  # as if a program of ours had a mistake
-            assert (await api.upload(DATA)).outcome == (500, "internal_error")
+            assert (await api.upload(DATA, user_id=USER)).outcome == (500, "internal_error")
             database.throttling = ""
 
         yield Place(server, trouble, frozenset({account.key.access_key, account.key.secret_key}))
@@ -170,4 +171,4 @@ async def test_whatever_happens_each_request_is_a_line_of_json_and_no_secret_is_
         assert {"time", "level", "logger", "operation", "method", "ms"} <= line.keys()
         assert ("exception" in line) == (line["status"] == 500)
     assert {line["level"] for line in answered} == {"INFO", "ERROR"}
-    assert {line.get("user") for line in answered if line["operation"] == "begin_upload"} == {"ada"}
+    assert {line.get("user") for line in answered if line["operation"] == "begin_upload"} == {USER}
