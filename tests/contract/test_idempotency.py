@@ -34,11 +34,11 @@ class Site:
         self.began = model.now()
 
     def process(self, after: timedelta = timedelta()) -> Depot:
-        """Return a new process, in which this much time has passed."""
+        """Return a new process, whose clock stands still when this much time has passed."""
         settings = Settings()
 
         def clock() -> datetime:
-            return model.now() + after
+            return self.began + after
 
         return Depot(self.objects, self.records, settings, Inspector(settings), clock)
 

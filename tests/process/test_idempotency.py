@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from itertools import count
@@ -19,7 +20,7 @@ from tests.pictures import picture
 from tests.process.servers import Server, serving
 
 ROUNDS, CLIENTS = 8, 6
-LONGEST = 0.15  # seconds until the server is killed: an upload or two of every client
+STEPS = range(5, 60)  # of all clients together, until the server is killed: an upload takes four
 PICTURES = [picture(size=(60 * n, 50 * n), noise=True, seed=n) for n in range(1, CLIENTS + 1)]
 
 
@@ -28,22 +29,37 @@ async def test_killed_again_and_again_every_key_makes_one_image(tmp_path: Path) 
     clients = [Client(f"client {number}", data) for number, data in enumerate(PICTURES)]
     for _ in range(ROUNDS):
         async with serving(tmp_path) as server:
-            working = asyncio.gather(*(client.upload_until_unanswered(server.api) for client in clients))
-            await asyncio.sleep(chance.uniform(0, LONGEST))
-            server.process.kill()
-            await working
+            api = deadly(server, chance.choice(STEPS))
+            await asyncio.gather(*(client.upload_until_unanswered(api) for client in clients))
     async with serving(tmp_path) as server:
         for client in clients:
             await client.ask(server.api)
         shown = [image["title"] for image in await server.api.walk(limit=100)]
         assert Counter(shown) == Counter(title for client in clients for title in client.answers)
         settings = Settings(data_dir=server.data)
-    assert len(shown) > len(clients)  # it was not always too early for anything
+    assert len(shown) > len(clients)  # there was time for more than the last round's
 
     links_dead = model.now() + timedelta(seconds=settings.upload_ttl + 1) + GRACE
     async with open_service(settings, clock=lambda: links_dead) as runtime:
         await runtime.sweeper.sweep()
     assert objects_in(settings.data_dir) == len(shown)
+
+
+def deadly(server: Server, last: int) -> ApiClient:
+    """Return a client that kills its server at its last step, in the middle of what else it was asked for."""
+    steps = count(1)
+
+    def step() -> None:
+        if next(steps) == last:
+            server.process.kill()
+
+    async def send(method: str, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        step()
+        answer = await server.api.send(method, url, headers, body)
+        step()
+        return answer
+
+    return ApiClient(server.url, send)
 
 
 class Client:
