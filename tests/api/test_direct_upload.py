@@ -448,8 +448,8 @@ async def test_too_many_pixels_fail_the_upload(start: Start, tmp_path: Path) -> 
 async def test_a_cancelled_upload_is_gone(api: ApiClient, user: str, method: str, *, sent: bool) -> None:
     begun = await api.begun(DATA, method=method, user_id=user)
     path = f"/uploads/{begun['image_id']}"
-    if sent:
-        await api.transfer(begun["upload"], DATA)
+    if sent:  # no picture, or it might be published already where bytes that arrive are completed
+        await api.transfer(begun["upload"], bytes(len(DATA)))
     cancelled = await api.delete(path)
     assert (cancelled.status, cancelled.json["image_id"]) == (200, begun["image_id"])
     # A late PUT may be taken, but nothing comes of it.
