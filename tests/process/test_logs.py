@@ -20,7 +20,7 @@ from tests.servers.proxy import proxied
 DATA = picture()
 TOKEN = f"t0k3n-{secrets.token_hex(16)}"
 HEADERS = {"Authorization": f"Bearer {TOKEN}", "Cookie": f"session={TOKEN}"}
-USER = f"user-{secrets.token_hex(4)}"  # the account is others', too
+USER = f"u-{secrets.token_hex(4)}"  # of its own, since the account is others', too; and no secret
 SHORTEST = 12  # characters of what only a secret has
 
 
