@@ -64,19 +64,27 @@ class SqliteRepository:
     @classmethod
     @asynccontextmanager
     async def opened(cls, path: Path, read_budget: int) -> AsyncIterator["SqliteRepository"]:
-        """Open the database, made on first use, and close it at the end."""
+        """Open the database, made on first use, and close it at the end. Raises Unavailable if it is not one."""
         repository = cls(path, read_budget)
         try:
             for name in ("write", "read"):
                 repository._threads[name] = ThreadPoolExecutor(1, f"pixdepot-sqlite-{name}")
-                repository._connections[name] = await repository._run(name, lambda _: connect(path))
-            await repository._write(migrate)
+            await repository._open()
             yield repository
         finally:
             for name in repository._connections:
                 await repository._run(name, sqlite3.Connection.close)
             for thread in repository._threads.values():
                 thread.shutdown()
+
+    async def _open(self) -> None:
+        try:
+            for name in self._threads:
+                self._connections[name] = await self._run(name, lambda _: connect(self._path))
+            await self._write(migrate)
+            await self.secret()  # reads and writes: what is damaged shows now
+        except sqlite3.DatabaseError as error:
+            raise Unavailable(f"{self._path} cannot be opened: {error}.") from error
 
     async def _run(self, name: str, work: Callable[[Any], T]) -> T:
         loop = asyncio.get_running_loop()

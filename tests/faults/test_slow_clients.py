@@ -71,9 +71,10 @@ async def test_half_a_head_is_cut_off(tmp_path: Path, sent: bytes, before: int) 
 
 
 async def test_a_head_that_trickles_in_is_cut_off(tmp_path: Path) -> None:
-    async with served(tmp_path, replace(PATIENT, head=0.3)) as service, connected(service) as wire:
-        async with trickling(wire, head("GET", "/health", "X-Name: " + "a" * 5000), 0.02):
-            assert await wire.rest() == b""
+    slow = head("GET", "/health", "X-Name: " + "a" * 5000)
+    deadlines = replace(PATIENT, head=0.3)
+    async with served(tmp_path, deadlines) as service, connected(service) as wire, trickling(wire, slow, 0.02):
+        assert await wire.rest() == b""
 
 
 async def test_two_hundred_of_them_keep_nobody_from_being_served(tmp_path: Path) -> None:

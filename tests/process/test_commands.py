@@ -86,6 +86,20 @@ async def test_a_data_directory_of_a_newer_version_is_told_in_a_line(tmp_path: P
     assert "newer" in refused.error
 
 
+@pytest.mark.parametrize("command", ["serve --port 0", "sweep"])
+@pytest.mark.parametrize("keep", [0, 100, 4096], ids=["none", "some of its head", "its first page"])
+async def test_a_database_that_is_damaged_is_told_in_a_line(tmp_path: Path, keep: int, command: str) -> None:
+    async with serving(tmp_path):
+        pass
+    database = tmp_path / "data" / "pixdepot.db"
+    whole = database.read_bytes()
+    database.write_bytes(whole[:keep] + b"no database" * (len(whole) // 11))
+    refused = await run(PIXDEPOT, *command.split(), directory=tmp_path, PIXDEPOT_DATA_DIR="data")
+    assert refused.code == 1
+    assert refused.error.count("\n") == 1
+    assert "pixdepot.db cannot be opened" in refused.error
+
+
 async def test_everyone_as_anyone_is_not_served_to_the_network(tmp_path: Path) -> None:
     refused = await run(PIXDEPOT, "serve", "--host", "0.0.0.0", "--port", "0", directory=tmp_path)
     assert refused.code != 0
