@@ -1,4 +1,4 @@
-"""Requests of every kind that openapi.json describes, and of kinds that it forbids: every answer is as described."""
+"""Requests of every kind that openapi.json describes, and that it forbids: every answer is as described."""
 
 import asyncio
 import json
@@ -6,9 +6,11 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -26,7 +28,7 @@ from schemathesis.specs.openapi.checks import (
 from lambda_adapter.api import ApiHandler
 from lambda_adapter.environment import Environment
 from service.settings import Settings
-from tests.api.client import DESCRIPTION, ApiClient
+from tests.api.client import DESCRIPTION, ApiClient, over_http
 from tests.api.conftest import served
 from tests.api.gateway import BASE_URL, Event, http_event, rest_event, through
 from tests.faults.tally import Tally
@@ -61,10 +63,8 @@ def on_lambda(event: Event) -> "Skin":
         send = through(ApiHandler(environment), event)
         try:
             with _output_to(directory / "log"):
-                async with bridged(send, BASE_URL) as url:
-                    yield ApiClient(
-                        url, lambda method, path, *rest: send(method, path.replace(url, BASE_URL), *rest)
-                    )
+                async with bridged(send, BASE_URL) as url, aiohttp.ClientSession() as session:
+                    yield ApiClient(url, over_http(session))
         finally:
             await asyncio.to_thread(environment.close)
 
@@ -115,14 +115,14 @@ def send_all(base_url: str, ids: Sequence[str], number: int, cases: int, tally: 
     description = json.loads(DESCRIPTION.read_text())
     operations = [each.ok() for each in schemathesis.openapi.from_dict(description).get_all_operations()]
     with_input = [each for each in operations if _takes_input(each)]
-    found: set[str] = set()
     with requests.Session() as session:
+        target = Target(base_url, session, set())
         for operation in operations:
             takes_input = operation in with_input
             times = max(cases // len(with_input) // 2, 1) if takes_input else _NO_INPUT
             for mode in GenerationMode if takes_input else [GenerationMode.POSITIVE]:
-                _send(_cases(operation, mode, ids), base_url, session, number, times, found, tally)
-    tally.violations += sorted(found)
+                tally.count += target.send(_cases(operation, mode, ids), number, times)
+    tally.violations += sorted(target.found)
 
 
 def _takes_input(operation: APIOperation[Any, Any, Any, Any]) -> bool:
@@ -140,52 +140,50 @@ def _cases(
     return some.one_of(made_up, *known)
 
 
-def _send(
-    strategy: some.SearchStrategy[Case],
-    base_url: str,
-    session: requests.Session,
-    number: int,
-    times: int,
-    found: set[str],
-    tally: Tally,
-) -> None:
-    @seed(number)
-    @settings(
-        max_examples=times,
-        deadline=None,
-        database=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(case=strategy, real=some.booleans())
-    def one(case: Case, real: bool) -> None:
-        if real and isinstance(case.body, dict) and isinstance(case.body.get("image_data"), str):
-            case.body["image_data"] = _DATA
-        tally.count += 1
-        found.update(f"{case.operation.label}: {each}" for each in _wrong_with(case, base_url, session))
+@dataclass(frozen=True)
+class Target:
+    """A service to send requests to, and what was found wrong with its answers: each thing once."""
 
-    one()
+    base_url: str
+    session: requests.Session
+    found: set[str]
 
+    def send(self, strategy: some.SearchStrategy[Case], number: int, times: int) -> int:
+        """Send so many requests; return how many it were."""
+        sent = []
+        chosen = settings(
+            max_examples=times,
+            deadline=None,
+            database=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
 
-def _wrong_with(case: Case, base_url: str, session: requests.Session) -> list[str]:
-    answer = case.call(base_url=base_url, session=session)
-    try:
-        case.validate_response(answer, checks=_CHECKS)
-    except FailureGroup as failures:
-        return [f"{each.title}: {each.message[:300]}" for each in failures.exceptions]
-    if answer.status_code < 400:
-        return []
-    told = answer.json()
-    request_id = answer.headers["x-request-id"][0]
-    if not told.get("code") or told.get("request_id") != request_id:
-        return [f"{answer.status_code} without a code or its request_id"]
-    return [
-        f"{answer.status_code} echoes {piece!r}" for piece in _pieces(case) if piece in _unescaped(answer.json())
-    ]
+        @seed(number)
+        @chosen
+        @given(case=strategy, real=some.booleans())
+        def one(case: Case, real: bool) -> None:
+            if real and isinstance(case.body, dict) and isinstance(case.body.get("image_data"), str):
+                case.body["image_data"] = _DATA
+            sent.append(case.id)
+            self.found.update(f"{case.operation.label}: {each}" for each in self._wrong_with(case))
 
+        one()
+        return len(sent)
 
-def _unescaped(told: Mapping[str, Any]) -> str:
-    return "\n".join(_texts({**told, "request_id": ""}))
+    def _wrong_with(self, case: Case) -> list[str]:
+        answer = case.call(base_url=self.base_url, session=self.session)
+        try:
+            case.validate_response(answer, checks=_CHECKS)
+        except FailureGroup as failures:
+            return [f"{each.title}: {each.message[:300]}" for each in failures.exceptions]
+        if answer.status_code < 400:
+            return []
+        told = answer.json()
+        if not told.get("code") or told.get("request_id") != answer.headers["x-request-id"][0]:
+            return [f"{answer.status_code} without a code or its request_id"]
+        text = "\n".join(_texts({**told, "request_id": ""}))
+        return [f"{answer.status_code} echoes {piece!r}" for piece in _pieces(case) if piece in text]
 
 
 def _pieces(case: Case) -> list[str]:

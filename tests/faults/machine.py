@@ -31,7 +31,7 @@ from service import model
 from service.runtime import Runtime, open_service
 from service.settings import Settings
 from tests.aws.stand_in import new_account, opened_in, sdk_environment
-from tests.faults.ledger import PICTURES, Ledger, Visitor
+from tests.faults.ledger import Ledger, Visitor
 from tests.faults.sites import left_over, tomorrow
 from tests.faults.tally import Tally
 from tests.pictures import picture, sha256_of

@@ -57,14 +57,14 @@ async def sample(server: Server, start: float, until: float) -> list[Sample]:
 
 
 def judge(samples: Sequence[Sample], tally: Tally) -> None:
-    """Write down how memory and files developed after a warm-up of a fifth of the time, and whether that is a leak."""
+    """Write down how memory and files develop after a warm-up of a fifth of the time; growth is a violation."""
     warm = samples[len(samples) // 5 :]
     slope = statistics.linear_regression([each.time for each in warm], [each.memory for each in warm]).slope
     growth = slope * _HOUR / _MIB
     quarter = max(len(warm) // 4, 1)
     before, after = (statistics.median(each.files for each in part) for part in (warm[:quarter], warm[-quarter:]))
-    memory = f"{samples[0].memory / _MIB:.1f} MiB, {warm[0].memory / _MIB:.1f} warm, {warm[-1].memory / _MIB:.1f} at the end"
-    tally.figures = f"{growth:+.2f} MiB/h ({memory}); files {before:g}, then {after:g}"
+    memory = " to ".join(f"{each.memory / _MIB:.1f}" for each in (samples[0], warm[0], warm[-1]))
+    tally.figures = f"{growth:+.2f} MiB/h ({memory} MiB); files {before:g}, then {after:g}"
     if warm[-1].time - warm[0].time > _LONG and growth > _MOST_GROWTH:
         tally.violations.append(f"memory grows by {growth:.1f} MiB an hour")
     if after > before + _MORE_FILES:

@@ -93,7 +93,7 @@ class Server:
 
     def open_files(self) -> int:
         """Return how many files and connections it has open."""
-        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+        return sum(1 for _ in Path(f"/proc/{self.process.pid}/fd").iterdir())
 
     async def ended(self) -> int:
         """Return the exit code once the process has ended by itself."""

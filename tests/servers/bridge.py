@@ -1,4 +1,4 @@
-"""An HTTP server in front of what is called otherwise: a Lambda function, say. So that HTTP tools can speak to it."""
+"""An HTTP server in front of what is called otherwise, such as a Lambda function: for tools that speak HTTP."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
