@@ -37,7 +37,8 @@ async def read_picture(
 ) -> tuple[dict[str, Any], Base64Image]:
     """Return an upload's details, and its picture of up to `max_bytes` bytes, which is held in memory once.
 
-    The request has passed `check_picture`. The fields in `partial` may be missing. Raises as `read_json` does, and InvalidBase64.
+    The request has passed `check_picture`. The fields in `partial` may be missing. Raises as `read_json` does, and
+    InvalidBase64.
     """
     if _body_type(request) == "application/json":
         loaded = load(ImageBody(partial=partial), await _read_base64(request, max_bytes))

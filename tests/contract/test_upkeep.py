@@ -63,7 +63,7 @@ async def directly(site: Site) -> Image:
     uploads = site.today.api.services.uploads
     upload, _ = await uploads.begin(DETAILS, Expected("PUT", "image/jpeg", len(DATA)))
     await site.depot.objects.put(site.depot.upload_key(upload.image_id), DATA, "image/jpeg")
-    return await uploads.complete(upload.image_id)
+    return await uploads.complete(upload.image_id, None)
 
 
 async def in_a_request(site: Site) -> Image:
@@ -96,7 +96,7 @@ class Traffic:
     async def _perhaps_deleted(self, site: Site, image_id: str, number: int) -> None:
         self.kept.add(image_id)
         if number % 3 == 0:
-            await site.today.api.services.images.delete(image_id, "ada")
+            await site.today.api.services.images.delete(image_id, "ada", viewer=None)
             self.kept.remove(image_id)
             self.deleted.add(image_id)
 

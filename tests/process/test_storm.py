@@ -39,7 +39,14 @@ async def test_two_hundred_uploads_of_10_mib_at_once_fit_into_512_mb(tmp_path: P
             ]
             with Pulse(server.port) as pulse:
                 statuses = Counter(await asyncio.gather(*(way() for way in islice(cycle(ways), UPLOADS))))
-            print(statuses, memory(server, "VmHWM")/1e6, pulse.slowest, len(pulse.seconds), max(pulse.seconds), command[:3])
+            print(
+                statuses,
+                memory(server, "VmHWM") / 1e6,
+                pulse.slowest,
+                len(pulse.seconds),
+                max(pulse.seconds),
+                command[:3],
+            )
             assert statuses.keys() <= ANSWERS, statuses
             assert statuses[201] >= 20, statuses
             assert statuses[413] >= 20, statuses
