@@ -11,7 +11,7 @@ from .model import Content
 from .settings import Settings
 
 _AT_ONCE = 2  # more threads than cores gain nothing
-_BODY_PATIENCE = 2.0  # seconds for a picture to be let in
+_BODY_PATIENCE = 4.0  # seconds for a picture to be let in
 _DECODE_PATIENCE = 8.0  # seconds for one that is here already
 
 

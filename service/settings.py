@@ -94,10 +94,10 @@ class Settings:
     max_image_bytes: int = _setting(10 * 2**20, _positive, "The largest picture, in bytes.")
     max_pixels: int = _setting(50_000_000, _positive, "The most pixels a picture decodes to; every frame counts.")
     body_memory: int = _setting(
-        96 * 2**20, _positive, "The most memory for pictures that are being uploaded, all together, in bytes."
+        64 * 2**20, _positive, "The most memory for pictures that are being uploaded, all together, in bytes."
     )
     decode_memory: int = _setting(
-        192 * 2**20,
+        128 * 2**20,
         _positive,
         "The most memory for decoding pictures, in bytes; a picture that takes more is decoded alone.",
     )

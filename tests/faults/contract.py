@@ -15,6 +15,7 @@ import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as some
+from marshmallow import fields
 from schemathesis import APIOperation, Case, GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.core.failures import FailureGroup
@@ -186,9 +187,13 @@ class Target:
         return [f"{answer.status_code} echoes {piece!r}" for piece in _pieces(case) if piece in text]
 
 
+_FIELDS = [each for each in vars(fields).values() if isinstance(each, type) and issubclass(each, fields.Field)]
+
+
 def _pieces(case: Case) -> list[str]:
     """Return what was sent, as far as an answer cannot have it by chance."""
     known = DESCRIPTION.read_text()
+    known += "".join(str(each) for field in _FIELDS for each in field.default_error_messages.values())
     sent = [*_texts(case.body), *_texts(case.query), *_texts(case.path_parameters)]
     return [each for each in sent if len(each) >= _TELLING and each not in known]
 

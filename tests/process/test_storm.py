@@ -18,7 +18,6 @@ from tests.api.client import form, some_details
 from tests.pictures import base64_of, picture
 from tests.process.caps import capped
 from tests.process.servers import PIXDEPOT, Server, serving
-from tests.process.test_footprint import memory
 
 UPLOADS = 200
 LIMIT = 512 * 10**6  # bytes
@@ -39,18 +38,11 @@ async def test_two_hundred_uploads_of_10_mib_at_once_fit_into_512_mb(tmp_path: P
             ]
             with Pulse(server.port) as pulse:
                 statuses = Counter(await asyncio.gather(*(way() for way in islice(cycle(ways), UPLOADS))))
-            print(
-                statuses,
-                memory(server, "VmHWM") / 1e6,
-                pulse.slowest,
-                len(pulse.seconds),
-                max(pulse.seconds),
-                command[:3],
-            )
+            peak = server.memory("VmHWM")
             assert statuses.keys() <= ANSWERS, statuses
-            assert statuses[201] >= 20, statuses
-            assert statuses[413] >= 20, statuses
-            assert memory(server, "VmHWM") < LIMIT
+            assert statuses[201] >= 10, statuses
+            assert statuses[413] == UPLOADS // 4, statuses
+            assert peak < LIMIT, peak
             assert server.process.returncode is None
             assert pulse.slowest < 1, pulse.seconds
             assert (await server.api.get("/health/ready")).status == 200
