@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -74,7 +74,8 @@ async def test_a_head_that_trickles_in_is_cut_off(tmp_path: Path) -> None:
     slow = head("GET", "/health", "X-Name: " + "a" * 5000)
     deadlines = replace(PATIENT, head=0.3)
     async with served(tmp_path, deadlines) as service, connected(service) as wire, trickling(wire, slow, 0.02):
-        assert await wire.rest() == b""
+        with suppress(ConnectionResetError):  # what it sent last was read by nobody
+            assert await wire.rest() == b""
 
 
 async def test_two_hundred_of_them_keep_nobody_from_being_served(tmp_path: Path) -> None:
@@ -138,7 +139,8 @@ async def test_a_refused_body_without_end_is_not_read_for_long(tmp_path: Path) -
         wire.send(upload("Content-Length: 99000000000"))
         assert (await wire.response()).outcome == (413, "too_large")
         async with trickling(wire, b"x" * 10_000, 0.01):
-            await wire.rest()
+            with suppress(ConnectionResetError):  # what it sent last was read by nobody
+                await wire.rest()
 
 
 @pytest.mark.parametrize("query", ["download=true", "metadata_only=false"])
