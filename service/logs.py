@@ -25,7 +25,7 @@ _SECRETS = (
     (re.compile(rf"(?<=[\w/])\?(?=[\w.%~-]+=){_PLAIN}+"), f"?{_GONE}"),  # any URL's query
     (re.compile(r"(?<=://)[^\s\"'\\<>/@]+@"), f"{_GONE}@"),
     (
-        re.compile(rf"(?i)\b({_NAMES})({_EQUALS})(\\*[\"']?)(?!bearer\b|basic\b|aws4-)[^\s\"'\\<>,&;)\]]+"),
+        re.compile(rf"(?i)\b({_NAMES})({_EQUALS})((?:\\*[\"'])?)(?!bearer\b|basic\b|aws4-)[^\s\"'\\<>,&;)\]]+"),
         rf"\1\2\3{_GONE}",
     ),
 )
