@@ -39,11 +39,18 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip knows
 _OURS = ("service", "lambda_adapter")
 _FOR_THE_TERMINAL = frozenset({"click", "platformdirs", "rich"})
 _SERVICES = frozenset({"dynamodb", "s3", "sts"})
+# Cryptography needs no more of cffi than its extension; of Powertools nobody uses these.
+_UNUSED_UTILITIES = (
+    "batch", "data_masking", "feature_flags", "idempotency", "kafka", "parameters", "parser", "streaming",
+    "validation",
+)  # fmt: skip
 _LEFT_OUT = (
     "__pycache__",
     "*.c", "*.h", "*.pxd", "*.pyi", "*.pyx",
     "bin", "tests",
     "boto3/data", "boto3/examples", "botocore/data/*/*/examples-1.json",
+    "cffi", "pycparser", "dateutil/zoneinfo/*.tar.gz",
+    *(f"aws_lambda_powertools/utilities/{name}" for name in _UNUSED_UTILITIES),
     "event_handler/openapi/swagger_ui/*.css", "event_handler/openapi/swagger_ui/*.js",
     "*.dist-info/INSTALLER", "*.dist-info/RECORD", "*.dist-info/REQUESTED", "*.dist-info/WHEEL",
 )  # fmt: skip

@@ -53,12 +53,14 @@ class ApiClient:
     """Speaks to one running service. `send(method, url, headers, body)` is how, by whatever skin.
 
     `largest_request` is how many bytes a body may have on the way to the service, None where any picture fits.
+    Where it `completes_arrivals`, uploads are completed as soon as their bytes are there, without being asked.
     """
 
     base_url: str
     send: Send
     headers: Mapping[str, str] = field(default_factory=dict)
     largest_request: int | None = None
+    completes_arrivals: bool = False
 
     async def request(
         self,

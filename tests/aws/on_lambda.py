@@ -36,7 +36,7 @@ async def deployed(emulator: Emulator, settings: Settings) -> AsyncIterator[ApiC
     assert made.url
     async with aiohttp.ClientSession(auto_decompress=False) as session:
         send = through_api_gateway(over_http(session), made.url)
-        yield ApiClient(made.url, send, largest_request=PAYLOAD_BYTES)
+        yield ApiClient(made.url, send, largest_request=PAYLOAD_BYTES, completes_arrivals=True)
 
 
 def through_api_gateway(send: Send, base_url: str) -> Send:

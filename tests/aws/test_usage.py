@@ -38,12 +38,13 @@ async def counters(account: Account) -> AsyncIterator[Counters]:
         yield Counters(Usage(clients.dynamodb, account.settings.index_table, kept=True), proxy)
 
 
-@pytest.mark.parametrize("fault", Fault, ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", [each for each in Fault if each.is_quick], ids=lambda fault: fault.name)
 async def test_an_addition_that_is_answered_wrongly_is_done_once(
     counters: Counters, user: str, fault: Fault
 ) -> None:
     await counters.usage.add_or_leave(user, 5)
-    counters.proxy.faults["UpdateItem"] = fault
+    counters.proxy.calls.clear()
+    counters.proxy.faults["UpdateItem", 1] = fault
     await counters.usage.add_or_leave(user, 7)
     assert counters.proxy.faults == {}
     assert await counters.usage.of(user) == 12
@@ -111,7 +112,7 @@ async def test_reconcile_counts_what_was_there_before_the_quota(runtimes: tuple[
     assert (await counted.reconciler.reconcile()).lists == Mended()
 
     for image in images:  # nobody counts that
-        await without.api.services.images.delete(image.image_id, image.details.user_id)
+        await without.api.services.images.delete(image.image_id, image.details.user_id, viewer=None)
     assert (await counted.reconciler.reconcile()).lists == Mended(miscounted=2)
     assert [await usage(user) for user in ("ada", "grace")] == [0, 0]
 
