@@ -163,8 +163,8 @@ class Machine(RuleBasedStateMachine):
         if self.visitor.told(answer, 201):
             self.story.begun[answer.json["image_id"]] = Begun(answer.json["upload"], title)
 
-    # What there is to choose from is the service's doing and depends on the moment; Hypothesis wants to find its own
-    # choices as it left them. So every rule may be chosen at any time, and does nothing where there is nothing.
+    # What there is to choose from is the service's doing, and depends on the moment; Hypothesis wants to find its
+    # own choices as it left them. So every rule may be chosen at any time, and does nothing where there is nothing.
 
     @rule(number=some.integers(0, 100), data=some.sampled_from([LARGE, OTHER, GARBAGE]))
     def send(self, number: int, data: bytes) -> None:
