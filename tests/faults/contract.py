@@ -215,6 +215,6 @@ async def measure(place: Path, number: int, cases: int) -> list[Tally]:
     tallies = []
     for name, skin in SKINS.items():
         tally = Tally(f"requests out of openapi.json, {name}")
-        await run(skin, place / name.replace(", ", "-"), number, cases // len(SKINS), tally)
+        await run(skin, place / name.replace(", ", "-"), number, -(-cases // len(SKINS)), tally)
         tallies.append(tally)
     return tallies
