@@ -183,7 +183,7 @@ class Target:
         told = answer.json()
         if not told.get("code") or told.get("request_id") != answer.headers["x-request-id"][0]:
             return [f"{answer.status_code} without a code or its request_id"]
-        text = "\n".join(_texts({**told, "request_id": ""}))
+        text = "\n".join(_texts({**told, "request_id": "", "type": ""}))
         return [f"{answer.status_code} echoes {piece!r}" for piece in _pieces(case) if piece in text]
 
 
