@@ -12,7 +12,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -51,7 +50,7 @@ class LocalObjectStore:
         with self._temporary_file() as file:
             file.write(data)
             _sync(file)
-        self._give(partial(os.replace, file.name), path)
+        self._give(os.replace, Path(file.name), path)
 
     async def receive(self, key: str, chunks: ByteStream, *, sha256: str | None = None) -> None:
         """Store what a client sends, under a key that must be free. The stream's own errors pass through.
@@ -73,7 +72,7 @@ class LocalObjectStore:
     def _link_new(self, file: BinaryIO, path: Path) -> None:
         _sync(file)
         try:
-            self._give(partial(os.link, file.name), path)
+            self._give(os.link, Path(file.name), path)
         except FileExistsError as error:
             raise PreconditionFailed("Bytes were sent through this link already.") from error
 
@@ -83,20 +82,21 @@ class LocalObjectStore:
 
     def _copy(self, source: Path, target: Path) -> None:
         try:
-            self._give(partial(os.link, source), target)
+            self._give(os.link, source, target)
         except FileNotFoundError as error:
             raise ObjectMissing("There is no object under this key.") from error
 
-    def _give(self, name: Callable[[Path], None], path: Path) -> None:
-        """Let `name` give a file this path, durably."""
+    def _give(self, name: Callable[[Path, Path], None], source: Path, path: Path) -> None:
+        """Let `name` give a file this path, durably. Raises FileNotFoundError when there is no such file."""
         while True:
             _make_directory(path.parent, self._objects)
             try:
-                name(path)
+                name(source, path)
             except FileNotFoundError:
-                if path.parent.is_dir():
+                if not source.exists():
                     raise
-                # A delete has just removed the directory, which it had found empty: once more.
+                # A delete has just removed the directory, which it had found empty: once more. Somebody else may
+                # have made it again by now, so whether it is there tells nothing.
             else:
                 return _sync_directory(path.parent)
 

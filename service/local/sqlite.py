@@ -48,7 +48,7 @@ T = TypeVar("T")
 
 _VERSION = 5  # of the schema, kept in PRAGMA user_version
 
-_CACHE = 16_384  # KiB for each of the two connections
+_CACHE = 4_096  # KiB for each of the two connections
 _BUSY = 10.0  # seconds to wait for another process's transaction
 
 
