@@ -18,7 +18,7 @@ from service.aws.dynamodb import DynamoRepository
 from service.aws.s3 import S3ObjectStore
 from service.aws.session import opened_clients
 from service.images import Depot, ImageService
-from service.inspection import Inspector
+from service.inspection import Inspected, Inspector
 from service.model import Content, Details, Expected, Image
 from service.settings import Settings
 from tests.aws.stand_in import new_settings, opened_in, sdk_environment
@@ -42,15 +42,16 @@ class Unpublished(DynamoRepository):
 class Known(Inspector):
     """Knows what the bytes are without looking."""
 
-    async def content_of(
+    async def inspected(
         self,
         data: bytes | bytearray,
         *_: str | None,
         sha256: str | None = None,  # noqa: ARG002 - nothing is verified
         size: int | None = None,  # noqa: ARG002
-    ) -> Content:
+        strip_location: bool = False,  # noqa: ARG002
+    ) -> Inspected:
         """Return what any picture of this size is."""
-        return Content("image/jpeg", len(data), "0" * 64, 640, 480)
+        return Inspected(data, Content("image/jpeg", len(data), "0" * 64, 640, 480), {})
 
 
 async def measure(rounds: int = 60, sizes: tuple[int, ...] = (20_000, 500_000)) -> list[Figure]:

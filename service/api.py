@@ -73,10 +73,21 @@ OPERATIONS = (
         errors=(errors.NotFound, errors.ObjectMissing, errors.RangeNotSatisfiable),
     ),
     Operation(
+        "GET", "/images/{image_id}/content", endpoints.get_content, schemas.Elsewhere, 302,
+        query=schemas.ContentQuery, errors=(errors.NotFound,),
+    ),
+    Operation(
+        "POST", "/images/batch-delete", endpoints.delete_images, schemas.Results, body=schemas.BatchBody,
+        errors=(
+            errors.InvalidJson, errors.UserMismatch, errors.TooLarge, errors.UnsupportedMediaType,
+            errors.TooManyRequests,
+        ),
+    ),
+    Operation(
         "PATCH", "/images/{image_id}", endpoints.edit_image, schemas.Published, body=schemas.EditBody,
         errors=(
             errors.InvalidJson, errors.InvalidTags, errors.Forbidden, errors.UserMismatch, errors.NotFound,
-            errors.TooLarge, errors.UnsupportedMediaType, errors.TooManyRequests,
+            errors.PreconditionFailed, errors.TooLarge, errors.UnsupportedMediaType, errors.TooManyRequests,
         ),
     ),
     Operation(

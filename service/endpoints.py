@@ -12,9 +12,9 @@ import pybase64
 
 from . import logs, schemas
 from .bodies import check_picture, read_json, read_picture
-from .errors import InvalidParameter, NotFound, NotReady
+from .errors import Forbidden, InvalidParameter, NotFound, NotReady, Unavailable
 from .fields import instant
-from .http import ApiRequest, ApiResponse, content_disposition, representation
+from .http import ApiRequest, ApiResponse, content_disposition, if_match, representation
 from .identity import Caller, Identity
 from .images import Depot, ImageService
 from .limits import RateLimiter
@@ -28,12 +28,14 @@ from .model import (
     SignedUpload,
     State,
     Upload,
+    Variant,
     fold,
 )
 from .search import decode_cursor, encode_cursor
 from .settings import Settings
 from .uploads import UploadService
 
+_DELETES_AT_ONCE = 10
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
@@ -66,10 +68,7 @@ class Call:
     @property
     def image_id(self) -> str:
         """Return the id in the path. Raises NotFound unless it is a UUID."""
-        image_id = self.request.parameters["image_id"]
-        if not _UUID.fullmatch(image_id):
-            raise NotFound("There is nothing with this id.")
-        return image_id.lower()
+        return _image_id(self.request.parameters["image_id"])
 
     def writer(self, said: str | None) -> str:
         """Return who does what the request asks for; `said` is its own word. The log knows from then on.
@@ -86,6 +85,13 @@ class Call:
         return self.request.base_url + path if path.startswith("/") else path
 
 
+def _image_id(text: str) -> str:
+    """Return an id as it is stored. Raises NotFound unless it is a UUID."""
+    if not _UUID.fullmatch(text):
+        raise NotFound("There is nothing with this id.")
+    return text.lower()
+
+
 # ---------------------------------------------------------------- images
 
 
@@ -95,10 +101,18 @@ async def upload_image(call: Call) -> ApiResponse:
     check_picture(call.request, most)
     async with call.services.depot.inspector.admitted(call.request.content_length):
         said, picture = await read_picture(call.request, most, call.caller.may_leave_out)
-        details, declared = _details(call, said), picture.declared_type
-        image = await call.services.images.upload(details, picture.data, declared, idempotency_key=key)
+        strips, declared = _strips_location(call, said), picture.declared_type
+        details = _details(call, said)
+        image = await call.services.images.upload(
+            details, picture.data, declared, strip_location=strips, idempotency_key=key
+        )
     location = {"Location": call.url(f"/images/{image.image_id}")}
     return answer(_published("Image uploaded successfully", image), 201, location)
+
+
+def _strips_location(call: Call, said: dict[str, Any]) -> bool:
+    """Take from what was said whether the place shall go out of the picture; if nothing, a setting decides."""
+    return bool(said.pop("strip_location", call.services.settings.strip_location))
 
 
 def _details(call: Call, said: Mapping[str, Any]) -> Details:
@@ -143,12 +157,12 @@ async def get_image(call: Call) -> ApiResponse:
         document |= {"image_data": None, "image_data_omitted": "It is too large for an answer: use the url."}
     elif not call.query["metadata_only"]:
         return await _with_picture(call, document, image)
-    return answer(document)
+    return answer(document, headers={"ETag": _etag(image)})
 
 
 async def _with_picture(call: Call, document: Mapping[str, Any], image: Image) -> ApiResponse:
     """Answer with a document and the picture in it, which is encoded as it is read: it is never here whole."""
-    whole = answer({**document, "image_data": ""})
+    whole = answer({**document, "image_data": ""}, headers={"ETag": _etag(image)})
     assert isinstance(whole.body, bytes)  # noqa: S101 - answer() makes nothing else
     length = len(whole.body) + (image.content.file_size + 2) // 3 * 4
     if call.request.method == "HEAD":
@@ -185,12 +199,31 @@ async def _download(call: Call, image: Image) -> ApiResponse:
     return await representation(call.request, f'"{image.content.sha256}"', image.content.file_size, headers, read)
 
 
+async def get_content(call: Call) -> ApiResponse:
+    """Go to the picture, or to a smaller one of it: what an `<img>` points at."""
+    image = await call.services.images.image(call.image_id, call.caller.user_id)
+    # An image that has none is shown as it is.
+    variant = next((each for each in image.variants if each.name == call.query["variant"]), None)
+    link = await call.services.images.link(image, variant)
+    depot = call.services.depot
+    # As long as the next request would be sent to the same link.
+    left = (link.expires_at - depot.clock()).total_seconds() - depot.settings.url_ttl
+    headers = {"Location": call.url(link.url), "Cache-Control": f"private, max-age={max(int(left), 0)}"}
+    return ApiResponse(302, {**headers, "X-Content-Type-Options": "nosniff"})
+
+
 async def edit_image(call: Call) -> ApiResponse:
     """Change an image's title, description, tags or visibility."""
     changes = await read_json(call.request, schemas.EditBody(partial=call.caller.may_leave_out))
     user_id = call.writer(changes.pop("user_id", None))
-    image = await call.services.images.edit(call.image_id, user_id, viewer=call.caller.user_id, **changes)
-    return answer(_published("Image updated successfully", image))
+    image = await call.services.images.edit(
+        call.image_id,
+        user_id,
+        viewer=call.caller.user_id,
+        unless_changed=lambda seen: if_match(call.request.headers, _etag(seen)),
+        **changes,
+    )
+    return answer(_published("Image updated successfully", image), headers={"ETag": _etag(image)})
 
 
 async def delete_image(call: Call) -> ApiResponse:
@@ -198,6 +231,24 @@ async def delete_image(call: Call) -> ApiResponse:
     image_id = call.image_id
     await call.services.images.delete(image_id, await _owner(call), viewer=call.caller.user_id)
     return answer({"message": "Image deleted successfully", "image_id": image_id})
+
+
+async def delete_images(call: Call) -> ApiResponse:
+    """Delete several images, for good. Each has a result of its own."""
+    body = await read_json(call.request, schemas.BatchBody(partial=call.caller.may_leave_out))
+    user_id, turns = call.writer(body.get("user_id")), asyncio.Semaphore(_DELETES_AT_ONCE)
+
+    async def delete(image_id: str) -> dict[str, Any]:
+        try:
+            async with turns:
+                viewer = call.caller.user_id
+                await call.services.images.delete(_image_id(image_id), user_id, viewer=viewer)
+        except (NotFound, Forbidden, Unavailable) as error:
+            return {"image_id": image_id, "status": error.status, "code": error.code}
+        return {"image_id": image_id, "status": 200, "code": None}
+
+    results = await asyncio.gather(*map(delete, dict.fromkeys(body["image_ids"])))
+    return answer({"results": results})
 
 
 async def _owner(call: Call) -> str:
@@ -215,10 +266,9 @@ async def begin_upload(call: Call) -> ApiResponse:
     """Ask for a link to send a picture's bytes to, straight into storage."""
     key = call.request.idempotency_key
     body = await read_json(call.request, schemas.UploadBody(partial=call.caller.may_leave_out))
-    expected = {name: body.pop(name, None) for name in ("method", "content_type", "file_size", "sha256")}
-    upload, link = await call.services.uploads.begin(
-        _details(call, body), Expected(**expected), idempotency_key=key
-    )
+    declared = {name: body.pop(name, None) for name in ("method", "content_type", "file_size", "sha256")}
+    expected = Expected(**declared, strip_location=_strips_location(call, body))
+    upload, link = await call.services.uploads.begin(_details(call, body), expected, idempotency_key=key)
     return answer(_begun(call, upload, link), 201, {"Location": call.url(f"/uploads/{upload.image_id}")})
 
 
@@ -289,9 +339,21 @@ def _published(message: str, image: Image) -> dict[str, Any]:
     return {"message": message, "image_id": image.image_id, "metadata": _metadata(image)}
 
 
+def _etag(image: Image) -> str:
+    """Return the ETag of an image's metadata: every state of it has a time of its own."""
+    return f'"{instant(image.updated_at)}"'
+
+
 async def _links(call: Call, image: Image) -> dict[str, Any]:
     link: SignedLink = await call.services.images.link(image)
-    return {"url": call.url(link.url), "url_expires_at": instant(link.expires_at)}
+    variants = {each.name: await _variant(call, image, each) for each in image.variants}
+    return {"url": call.url(link.url), "url_expires_at": instant(link.expires_at), "variants": variants}
+
+
+async def _variant(call: Call, image: Image, variant: Variant) -> dict[str, Any]:
+    link = await call.services.images.link(image, variant)
+    size = {"width": variant.width, "height": variant.height}
+    return {"url": call.url(link.url), "content_type": variant.content_type, **size}
 
 
 def _begun(call: Call, upload: Upload, link: SignedUpload) -> dict[str, Any]:

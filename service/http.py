@@ -140,6 +140,12 @@ def not_modified(headers: Mapping[str, str], etag: str) -> bool:
     return named.strip() == "*" or etag in [part.strip().removeprefix("W/") for part in named.split(",")]
 
 
+def if_match(headers: Mapping[str, str], etag: str) -> bool:
+    """Return whether If-Match is absent or names this ETag (RFC 9110 section 13.1.1: strong comparison)."""
+    named = headers.get("if-match", "*")
+    return named.strip() == "*" or etag in [part.strip() for part in named.split(",")]
+
+
 def requested_span(headers: Mapping[str, str], etag: str, size: int) -> Span | None:
     """Return the one byte range asked for, or None when the whole is to be sent (RFC 9110 section 14).
 

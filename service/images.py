@@ -8,7 +8,7 @@ import hashlib
 import json
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -18,9 +18,9 @@ from weakref import WeakValueDictionary
 import uuid_utils
 
 from . import media, model
-from .errors import Forbidden, IdempotencyMismatch, ImageGone, InFlight, NotFound, QuotaExceeded
+from .errors import Forbidden, IdempotencyMismatch, ImageGone, InFlight, NotFound, PreconditionFailed, QuotaExceeded
 from .http import content_disposition
-from .inspection import Inspector
+from .inspection import Inspected, Inspector
 from .model import (
     Adopt,
     ByteStream,
@@ -39,11 +39,14 @@ from .model import (
     State,
     StoredObject,
     Upload,
+    Variant,
     Visibility,
 )
 from .settings import Settings
 
 logger = logging.getLogger(__name__)
+
+ORIGINAL = "original"  # the last part of an original's key; a variant's is its name
 
 _CHECK_SECONDS = 5
 _TOO_LATE = timedelta(minutes=1)  # before its deadline an upload is left to sweep: no request takes longer
@@ -253,7 +256,7 @@ class Depot:
 
     def sealed_key(self, image_id: str) -> str:
         """Return a new key that nobody outside can write to, for one attempt at publishing."""
-        return f"images/{image_id}/{secrets.token_hex(8)}/original"
+        return f"images/{image_id}/{secrets.token_hex(8)}/{ORIGINAL}"
 
     async def check_quota(self, user_id: str, more: int) -> None:
         """Raise QuotaExceeded when so many bytes more are more than a user may have.
@@ -271,10 +274,16 @@ class Depot:
         outcomes = await asyncio.gather(*timed, return_exceptions=True)
         return {name: "unavailable" if error else "ok" for name, error in zip(checks, outcomes, strict=True)}
 
-    async def erase(self, image_id: str, *, keep: str | None = None) -> None:
-        """Remove every object of an image or upload, but for the one with the key `keep`. Repeatable."""
+    async def erase(self, image_id: str, *, keep: Collection[str] = ()) -> None:
+        """Remove every object of an image or upload, but for those with the keys `keep`. Repeatable."""
         keys = [each.key async for each in self.objects.list(f"images/{image_id}/")]
-        await self.objects.delete(self.upload_key(image_id), *(key for key in keys if key != keep))
+        await self.objects.delete(self.upload_key(image_id), *(key for key in keys if key not in keep))
+
+    def puts(self, image: Image, made: Inspected, *, original: bool) -> list[Awaitable[None]]:
+        """Return the writes of an image's objects: its variants, and before them the `original` if asked for."""
+        objects = [(image.object_key, made.data, image.content.content_type)] if original else []
+        objects += [(each.object_key, made.variants[each.name].data, each.content_type) for each in image.variants]
+        return [self.objects.put(*each) for each in objects]
 
 
 class ImageService:
@@ -291,81 +300,80 @@ class ImageService:
         data: bytes | bytearray,
         declared_type: str | None = None,
         *,
+        strip_location: bool = False,
         idempotency_key: str | None = None,
     ) -> Image:
         """Verify, store and publish a picture whose bytes are here, and return it once it is durable.
 
         With a key it is repeatable for 24 hours, and returns the image as it was first published.
-        Raises what `Inspector.content_of` raises, and QuotaExceeded; nothing is stored then. With a key also what
+        Raises what `Inspector.inspected` raises, and QuotaExceeded; nothing is stored then. With a key also what
         `Depot.claimed` raises, and InFlight.
         """
         declared = (declared_type, media.declared_type(details.filename))
-        content = await self._depot.inspector.content_of(data, *declared)
+        made = await self._depot.inspector.inspected(data, *declared, strip_location=strip_location)
         if idempotency_key is not None:
-            return await self._upload_once(idempotency_key, details, content, data)
-        await self._depot.check_quota(details.user_id, content.file_size)
-        upload = self._new_upload(details, content)
-        key = self._depot.sealed_key(upload.image_id)
+            return await self._upload_once(idempotency_key, details, made)
+        await self._depot.check_quota(details.user_id, made.content.file_size)
+        upload = self._new_upload(details, made.content)
+        image = sealed(upload, made, self._depot.sealed_key(upload.image_id))
         try:
-            await self._write(upload, key, data)
+            await self._write(upload, image, made)
         except Exception:
             await discard(self._depot, upload)
             raise
-        published = await self._records.publish(_sealed(upload, content, key), settled=True)
+        published = await self._records.publish(image, settled=True)
         if published is None:
             raise NotFound("The image was deleted while it was being published.")
         return published
 
-    async def _upload_once(self, key: str, details: Details, content: Content, data: bytes | bytearray) -> Image:
+    async def _upload_once(self, key: str, details: Details, made: Inspected) -> Image:
         # In one process equal requests take turns: they get the first one's answer in place of a conflict, and who
         # finds a claim of this process unfinished knows that it failed.
         async with self._turns.setdefault((details.user_id, key), asyncio.Lock()):
-            claimed = await self._depot.claimed("upload_image", key, self._new_upload(details, content))
+            claimed = await self._depot.claimed("upload_image", key, self._new_upload(details, made.content))
             if claimed.state is State.READY:
                 image = await self._records.image(claimed.upload.image_id)
             elif not claimed.ours and self._depot.clock() < claimed.upload.created_at + _UNDER_WAY:
                 raise InFlight("It will be over in a moment.")
             else:
-                image = await self._publish_once(claimed, content, data)
+                image = await self._publish_once(claimed, made)
         if image is None:
             raise ImageGone("It was deleted: use a new key to upload it again.")
         # It may have been edited since.
         return replace(image, details=details, updated_at=image.created_at)
 
-    async def _publish_once(self, claimed: Claimed, content: Content, data: bytes | bytearray) -> Image | None:
+    async def _publish_once(self, claimed: Claimed, made: Inspected) -> Image | None:
         """Publish what a key stands for, or return the image that another request published; None if it is gone.
 
         What fails here leaves the upload pending, for the next request with the key, or for sweep.
         """
         upload = claimed.upload
-        await self._depot.check_quota(upload.details.user_id, content.file_size)
-        key = self._depot.sealed_key(upload.image_id)
+        await self._depot.check_quota(upload.details.user_id, made.content.file_size)
+        image = sealed(upload, made, self._depot.sealed_key(upload.image_id))
         try:
-            await self._write(upload, key, data, begun=claimed.state is not None)
+            await self._write(upload, image, made, begun=claimed.state is not None)
         except Exception:
-            await delete_or_leave(self._depot, key)
+            await delete_or_leave(self._depot, *image.object_keys)
             raise
         # Only the first can know that nobody else's object is left.
-        published = await self._records.publish(_sealed(upload, content, key), settled=claimed.first)
-        if published is None or published.object_key != key:
-            await delete_or_leave(self._depot, key)
+        published = await self._records.publish(image, settled=claimed.first)
+        if published is None or published.object_key != image.object_key:
+            await delete_or_leave(self._depot, *image.object_keys)
         return published
 
     def _new_upload(self, details: Details, content: Content) -> Upload:
         expected = Expected("PUT", content.content_type, content.file_size, content.sha256)
         return self._depot.new_upload(details, expected)
 
-    async def _write(self, upload: Upload, key: str, data: bytes | bytearray, *, begun: bool = False) -> None:
-        """Write all that comes before publishing: the object, the record unless it was `begun`, what lists need."""
-        # At the same time, for the client waits: should this process die in between, reconcile finds the object.
-        # The object goes first, being the longest.
-        writes = [self._objects.put(key, data, upload.expected.content_type), self._records.prepare(upload)]
+    async def _write(self, upload: Upload, image: Image, made: Inspected, *, begun: bool = False) -> None:
+        """Write what comes before publishing: the objects, the record unless it was `begun`, what lists need."""
+        # At the same time, for the client waits: should this process die in between, reconcile finds the objects.
+        # The original goes first, being the longest.
+        writes = self._depot.puts(image, made, original=True)
         if not begun:
-            writes.insert(1, self._records.begin(upload))
-        # All run to their end even when one fails, so that no write arrives after its undoing.
-        for outcome in await asyncio.gather(*writes, return_exceptions=True):
-            if isinstance(outcome, BaseException):
-                raise outcome
+            writes.append(self._records.begin(upload))
+        writes.append(self._records.prepare(upload))
+        await together(*writes)
 
     async def image(self, image_id: str, viewer: str | None) -> Image:
         """Return a published image that this user sees (None sees everything). Raises NotFound."""
@@ -382,8 +390,8 @@ class ImageService:
         """Return the picture's bytes from `start` up to `stop`, in chunks. Raises ObjectMissing."""
         return await self._objects.open(image.object_key, start, stop)
 
-    async def link(self, image: Image) -> SignedLink:
-        """Return a link to the picture.
+    async def link(self, image: Image, variant: Variant | None = None) -> SignedLink:
+        """Return a link to the picture, or to a variant of it.
 
         It is the same for a whole window of `url_ttl` seconds, and works for at least another window after
         that, so that browsers and CDNs can cache by URL.
@@ -391,10 +399,11 @@ class ImageService:
         window = self._depot.settings.url_ttl
         opened = int(self._depot.clock().timestamp()) // window * window
         signed_at, expires_at = (datetime.fromtimestamp(opened + n * window, UTC) for n in (0, 2))
+        key, kind = image.object_key, image.content.content_type
         disposition = content_disposition("inline", image.details.filename)
-        return await self._objects.presign_download(
-            image.object_key, image.content.content_type, disposition, signed_at, expires_at
-        )
+        if variant is not None:
+            key, kind, disposition = variant.object_key, variant.content_type, "inline"
+        return await self._objects.presign_download(key, kind, disposition, signed_at, expires_at)
 
     async def edit(
         self,
@@ -402,6 +411,7 @@ class ImageService:
         caller: str,
         *,
         viewer: str | None,
+        unless_changed: Callable[[Image], bool] = lambda _: True,
         title: str | None = None,
         description: str | None = None,
         tags: tuple[str, ...] | None = None,
@@ -409,12 +419,15 @@ class ImageService:
     ) -> Image:
         """Change what is said about an image; None leaves a detail as it is. Repeatable.
 
-        Raises NotFound (also for what the `viewer` does not see) and Forbidden. Two edits at once both take
-        effect, one after the other.
+        Raises NotFound (also for what the `viewer` does not see) and Forbidden, and PreconditionFailed where
+        `unless_changed` does not hold of the image as it is. Two edits at once both take effect, one after the
+        other.
         """
         while True:
             seen = await self.image(image_id, viewer)
             _check_owner(seen.details, caller)
+            if not unless_changed(seen):
+                raise PreconditionFailed("It has been changed since: look at it again.")
             # Strictly later than before, so that every state of the details has a time of its own.
             updated_at = max(self._depot.clock(), seen.updated_at + timedelta(milliseconds=1))
             details = replace(
@@ -444,14 +457,34 @@ class ImageService:
         await erase_or_leave(self._depot, image_id)
 
 
-def _sealed(upload: Upload, content: Content, key: str) -> Image:
-    """Return the image that an upload becomes with its object under this key."""
-    return Image(upload.image_id, upload.details, content, key, upload.created_at, upload.created_at)
+def sealed(upload: Upload, made: Inspected, key: str) -> Image:
+    """Return the image that an upload becomes, with its original under this key and its variants beside that."""
+    variants = variants_beside(key, made)
+    return Image(upload.image_id, upload.details, made.content, key, upload.created_at, upload.created_at, variants)
+
+
+def variants_beside(key: str, made: Inspected) -> tuple[Variant, ...]:
+    """Return what is known of variants, each under a key beside this one."""
+    place = key.removesuffix(ORIGINAL)
+    return tuple(
+        Variant(name, f"{place}{name}", each.content_type, each.width, each.height)
+        for name, each in made.variants.items()
+    )
 
 
 def _check_owner(details: Details, caller: str) -> None:
     if details.user_id != caller:
         raise Forbidden("Only the owner of an image may change or delete it.")
+
+
+async def together(*writes: Awaitable[None]) -> None:
+    """Do all of it at once, and raise what the first that failed raised, when all have ended.
+
+    So no write arrives after its undoing.
+    """
+    for outcome in await asyncio.gather(*writes, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome
 
 
 async def discard(depot: Depot, upload: Upload) -> None:

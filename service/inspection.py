@@ -2,7 +2,11 @@
 
 import asyncio
 import hashlib
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 from . import media
 from .admission import Budget
@@ -10,9 +14,20 @@ from .errors import InvalidImage, TooLarge
 from .model import Content
 from .settings import Settings
 
+T = TypeVar("T")
+
 _AT_ONCE = 2  # more threads than cores gain nothing
 _BODY_PATIENCE = 4.0  # seconds for a picture to be let in
 _DECODE_PATIENCE = 8.0  # seconds for one that is here already
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """A picture that may be published: its bytes, what they are, and what people look at first, by name."""
+
+    data: bytes | bytearray
+    content: Content
+    variants: Mapping[str, media.Variant]
 
 
 class Inspector:
@@ -21,6 +36,7 @@ class Inspector:
     def __init__(self, settings: Settings) -> None:
         self._max_bytes = settings.max_image_bytes
         self._max_pixels = settings.max_pixels
+        self._encoding: media.Encoding = "avif" if settings.variant_format == "avif" else "webp"
         self._bodies = Budget(settings.body_memory, _BODY_PATIENCE)
         self._decodes = Budget(settings.decode_memory, _DECODE_PATIENCE)
         self._turns = asyncio.Semaphore(_AT_ONCE)
@@ -32,16 +48,18 @@ class Inspector:
         """
         return self._bodies.admitted(min(size or self._max_bytes, self._max_bytes))
 
-    async def content_of(
+    async def inspected(
         self,
         data: bytes | bytearray,
         *declared: str | None,
         sha256: str | None = None,
         size: int | None = None,
-    ) -> Content:
-        """Return what the bytes are, having decoded them whole. Repeatable; changes nothing.
+        strip_location: bool = False,
+    ) -> Inspected:
+        """Return what the bytes are, having decoded them whole, and their variants. Repeatable; changes nothing.
 
-        `declared` are content types that someone claimed, `sha256` and `size` (bytes) what was promised.
+        `declared` are content types that someone claimed, `sha256` and `size` (bytes) what was promised. With
+        `strip_location` the bytes that come back have no place in them.
         Raises TooLarge, UnsupportedImage, InvalidImage or TypeMismatch; Unavailable when too much is being decoded.
         """
         if len(data) > self._max_bytes:
@@ -51,19 +69,31 @@ class Inspector:
             await room.enter_async_context(self._decodes.admitted(memory))
             await room.enter_async_context(self._turns)
             # A thread cannot be cancelled: what it holds is free when it has ended, not when its client has left.
-            content = await asyncio.shield(asyncio.create_task(self._read_in(room.pop_all(), data, declared)))
-        if sha256 not in {None, content.sha256} or size not in {None, content.file_size}:
-            raise InvalidImage("The bytes that arrived do not have the size or the sha256 that was declared.")
-        return content
+            work = partial(self._read, data, declared, sha256, size, strip_location=strip_location)
+            return await asyncio.shield(asyncio.create_task(_in_thread(room.pop_all(), work)))
 
-    async def _read_in(
-        self, room: AsyncExitStack, data: bytes | bytearray, declared: tuple[str | None, ...]
-    ) -> Content:
-        async with room:
-            return await asyncio.to_thread(self._read, data, declared)
-
-    def _read(self, data: bytes | bytearray, declared: tuple[str | None, ...]) -> Content:
-        picture = media.inspect(data, max_pixels=self._max_pixels)
+    def _read(
+        self,
+        data: bytes | bytearray,
+        declared: tuple[str | None, ...],
+        sha256: str | None,
+        size: int | None,
+        *,
+        strip_location: bool,
+    ) -> Inspected:
+        made = media.develop(data, max_pixels=self._max_pixels, encoding=self._encoding)
+        picture = made.picture
         media.check_declared(picture.content_type, *declared)
         digest = hashlib.sha256(data).hexdigest()
-        return Content(picture.content_type, len(data), digest, picture.width, picture.height)
+        if sha256 not in {None, digest} or size not in {None, len(data)}:
+            raise InvalidImage("The bytes that arrived do not have the size or the sha256 that was declared.")
+        if strip_location:
+            data = media.without_location(data, picture.content_type)
+            digest = hashlib.sha256(data).hexdigest()
+        facts = (picture.content_type, len(data), digest, picture.width, picture.height, made.placeholder)
+        return Inspected(data, Content(*facts), made.variants)
+
+
+async def _in_thread(room: AsyncExitStack, work: Callable[[], T]) -> T:
+    async with room:
+        return await asyncio.to_thread(work)

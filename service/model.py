@@ -50,12 +50,25 @@ class Details:
 class Content:
     """What the bytes are: found by reading them, never taken from anyone's word.
 
-    `width` and `height` are in pixels as a viewer shows the picture; `sha256` is lower-case hex.
+    `width` and `height` are in pixels as a viewer shows the picture; `sha256` is lower-case hex; `placeholder` is a
+    BlurHash, empty where none was made.
     """
 
     content_type: str
     file_size: int
     sha256: str
+    width: int
+    height: int
+    placeholder: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A smaller picture of an image, upright and without metadata, under a key of its own. Pixels."""
+
+    name: str
+    object_key: str
+    content_type: str
     width: int
     height: int
 
@@ -70,19 +83,27 @@ class Image:
     object_key: str
     created_at: datetime
     updated_at: datetime
+    variants: tuple[Variant, ...] = ()
+
+    @property
+    def object_keys(self) -> tuple[str, ...]:
+        """Return the keys of all objects that it has."""
+        return (self.object_key, *(each.object_key for each in self.variants))
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
     """What the client declared of the bytes to come; the signed upload holds it to that.
 
-    A PUT has a `file_size`; a POST may leave it open, and is held to the service's limit.
+    A PUT has a `file_size`; a POST may leave it open, and is held to the service's limit. With `strip_location` the
+    place where the picture was made is taken out of it before it is published.
     """
 
     method: Literal["PUT", "POST"]
     content_type: str
     file_size: int | None = None
     sha256: str | None = None
+    strip_location: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,6 +113,9 @@ def _responses(row: Operation) -> dict[str, Any]:
 
 
 def _success(row: Operation) -> dict[str, Any]:
+    if row.answer is schemas.Elsewhere:
+        location = {"description": "A link to the picture.", "schema": {"type": "string", "format": "uri"}}
+        return {"description": HTTPStatus(row.status).phrase, "headers": {"Location": location}}
     content: dict[str, Any] = {"application/json": {"schema": row.answer}}
     if row.query is schemas.ViewQuery:
         content["image/*"] = _PICTURE

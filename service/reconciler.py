@@ -69,17 +69,18 @@ class Reconciler:
         if upload.state is not State.READY:
             return True  # sweep comes to it at its deadline
         image = await self._depot.records.image(upload.image_id)
-        return image is None or image.object_key == found.key
+        return image is None or found.key in image.object_keys
 
     async def _is_whole(self, image: Image) -> bool:
         try:
-            async for _ in await self._depot.objects.open(image.object_key, 0, 1):
-                pass
+            for key in image.object_keys:
+                async for _ in await self._depot.objects.open(key, 0, 1):
+                    pass
         except ObjectMissing:
             # It may have been deleted since it was listed.
             if await self._depot.records.image(image.image_id) is None:
                 return True
-            logger.error("the object of image %s is missing", image.image_id)  # noqa: TRY400 - no trace to tell
+            logger.error("an object of image %s is missing", image.image_id)  # noqa: TRY400 - no trace to tell
             return False
         return True
 

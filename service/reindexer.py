@@ -4,7 +4,7 @@ import logging
 from collections.abc import AsyncIterator
 
 from .errors import InvalidImage, ObjectMissing, TooLarge, TypeMismatch, UnsupportedImage
-from .images import Depot
+from .images import Depot, together, variants_beside
 from .model import Image, Original, Reindexed
 
 logger = logging.getLogger(__name__)
@@ -31,9 +31,13 @@ class Reindexer:
             await objects.copy(original.object_key, sealed, original.content_type or "application/octet-stream")
             async for chunk in await objects.open(sealed, 0, self._depot.settings.max_image_bytes + 1):
                 data += chunk
-            content = await self._depot.inspector.content_of(data, None, None)
+            made = await self._depot.inspector.inspected(data)
         except (ObjectMissing, TooLarge, UnsupportedImage, InvalidImage, TypeMismatch) as error:
             logger.warning("image %s is not taken over: %s", original.image_id, error.detail)
             await objects.delete(sealed)
             return None
-        return Image(original.image_id, original.details, content, sealed, original.created_at, original.updated_at)
+        variants = variants_beside(sealed, made)
+        times = (original.created_at, original.updated_at)
+        image = Image(original.image_id, original.details, made.content, sealed, *times, variants)
+        await together(*self._depot.puts(image, made, original=False))
+        return image

@@ -68,6 +68,15 @@ class DetailsBody(Schema):
         validate=validate.OneOf(VISIBILITIES),
         metadata={"description": "Who sees the image among callers with a token: its user, or everyone."},
     )
+    strip_location = Flag(
+        metadata={
+            "type": "boolean",
+            "description": (
+                "Take the place where it was made out of the picture's metadata; the pixels stay as they are. "
+                "Where this is left out, the service's setting decides."
+            ),
+        }
+    )
 
 
 class ImageBody(DetailsBody):
@@ -112,6 +121,12 @@ class OwnerBody(Schema):
     user_id = Text(most=USER_LENGTH, required=True, metadata={"description": _USER})
 
 
+class BatchBody(OwnerBody):
+    """Which images to delete."""
+
+    image_ids = fields.List(fields.String(), required=True, validate=validate.Length(min=1, max=100))
+
+
 class EditBody(OwnerBody):
     """New values; a field that is left out stays as it is."""
 
@@ -136,6 +151,18 @@ class ViewQuery(Schema):
 
     metadata_only = Flag(load_default=False, metadata={"description": "Leave image_data out."})
     download = Flag(load_default=False, metadata={"description": "Answer with the bytes themselves."})
+
+
+class ContentQuery(Schema):
+    """Which picture of an image."""
+
+    variant = fields.String(
+        load_default="original",
+        validate=validate.OneOf(["thumb", "display", "original"]),
+        metadata={
+            "description": "thumb: 320 pixels at most, display: 1080, upright; original: the bytes as uploaded."
+        },
+    )
 
 
 class ListQuery(Schema):
@@ -188,6 +215,21 @@ class Metadata(Schema):
     sha256 = fields.String(attribute="content.sha256")
     width = fields.Integer(attribute="content.width", metadata={"description": "Pixels, as a viewer shows it."})
     height = fields.Integer(attribute="content.height", metadata={"description": "Pixels, as a viewer shows it."})
+    placeholder = fields.String(
+        attribute="content.placeholder", metadata={"description": "A BlurHash; empty where none was made."}
+    )
+
+
+class VariantView(Schema):
+    """A smaller picture of an image: upright, in sRGB, without metadata."""
+
+    url = fields.String(metadata={"format": "uri"})
+    content_type = fields.String()
+    width = fields.Integer(metadata={"description": "Pixels."})
+    height = fields.Integer(metadata={"description": "Pixels."})
+
+
+VARIANTS = {"description": "By name: thumb and display. They expire with the image's url."}
 
 
 class Published(Schema):
@@ -205,6 +247,7 @@ class View(Schema):
     metadata = fields.Nested(Metadata)
     url = fields.String(metadata={"format": "uri", "description": "The picture, for anyone who has this link."})
     url_expires_at = Instant(metadata={"type": "string", "format": "date-time"})
+    variants = fields.Dict(keys=fields.String(), values=fields.Nested(VariantView), metadata=VARIANTS)
     image_data = fields.String(allow_none=True, metadata={"contentEncoding": "base64"})
     image_data_omitted = fields.String(metadata={"description": "Why image_data is null."})
 
@@ -214,6 +257,7 @@ class Item(Metadata):
 
     url = fields.String(metadata={"format": "uri"})
     url_expires_at = Instant(metadata={"type": "string", "format": "date-time"})
+    variants = fields.Dict(keys=fields.String(), values=fields.Nested(VariantView), metadata=VARIANTS)
 
 
 class Listing(Schema):
@@ -265,6 +309,24 @@ class Removed(Schema):
 
     message = fields.String()
     image_id = fields.UUID()
+
+
+class Result(Schema):
+    """What became of one of several."""
+
+    image_id = fields.String()
+    status = fields.Integer(metadata={"enum": [200, 403, 404, 503]})
+    code = fields.String(allow_none=True, metadata={"description": "The error's, null where all is well."})
+
+
+class Results(Schema):
+    """A result for each."""
+
+    results = fields.List(fields.Nested(Result))
+
+
+class Elsewhere(Schema):
+    """Nothing: it is at Location."""
 
 
 class Alive(Schema):

@@ -107,6 +107,14 @@ class Settings:
         _seconds(_WEEK // 2),
         "How long a picture's URL works at least, in seconds; it is the same URL for as long.",
     )
+    variant_format: str = _setting(
+        "webp",
+        _one_of("webp", "avif"),
+        "What the smaller pictures are encoded as: webp, or avif (smaller, slower).",
+    )
+    strip_location: bool = _setting(
+        False, _flag, "1 takes the place out of a picture where an upload does not say otherwise."
+    )
     read_budget: int = _setting(
         1000, _positive, "The most rows a list reads for one page; then the page comes short, with a cursor."
     )

@@ -61,7 +61,7 @@ class Sweeper:
         image = await self._depot.records.image(image_id)
         if image is None:
             return False
-        await self._depot.erase(image_id, keep=image.object_key)
+        await self._depot.erase(image_id, keep=image.object_keys)
         await self._depot.records.settle(image_id)
         return True
 

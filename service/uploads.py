@@ -18,8 +18,8 @@ from .errors import (
     UploadMissing,
     failure,
 )
-from .images import Depot, delete_or_leave, erase_or_leave
-from .model import Content, Details, Expected, Failure, Image, SignedUpload, State, Upload
+from .images import Depot, delete_or_leave, erase_or_leave, sealed, together
+from .model import Details, Expected, Failure, Image, SignedUpload, State, Upload
 
 _REFUSED = (TooLarge, UnsupportedImage, InvalidImage, TypeMismatch)
 
@@ -100,23 +100,20 @@ class UploadService:
             raise UploadExpired("Ask for a new link with POST to /uploads/{id}/sign, or begin again.")
         # Sealed first, verified after: the bytes that were looked at are the bytes that are served, whatever
         # else is sent through the link meanwhile.
-        sealed = self._depot.sealed_key(image_id)
+        key = self._depot.sealed_key(image_id)
         try:
             async with self._depot.inspector.admitted(upload.expected.file_size):
-                await self._objects.copy(self._depot.upload_key(image_id), sealed, upload.expected.content_type)
-                content = await self._verify(upload, sealed)
-            await self._depot.check_quota(upload.details.user_id, content.file_size)
+                await self._objects.copy(self._depot.upload_key(image_id), key, upload.expected.content_type)
+                image = await self._prepared(upload, key)
         except QuotaExceeded as refusal:
-            await delete_or_leave(self._depot, sealed)
+            await delete_or_leave(self._depot, key)
             return await self._another(image_id, refusal)
         except ObjectMissing:
             return await self._another(
                 image_id, UploadMissing("Send the bytes to the upload's url, then complete.")
             )
         except _REFUSED as refusal:
-            return await self._refuse(upload, sealed, refusal)
-        await self._records.prepare(upload)
-        image = Image(image_id, upload.details, content, sealed, upload.created_at, upload.created_at)
+            return await self._refuse(upload, key, refusal)
         return await self._publish(image)
 
     async def cancel(self, image_id: str, caller: str | None) -> None:
@@ -126,33 +123,43 @@ class UploadService:
             raise Conflict("The upload is published: delete the image instead.")
         await erase_or_leave(self._depot, image_id)
 
-    async def _verify(self, upload: Upload, sealed: str) -> Content:
+    async def _prepared(self, upload: Upload, key: str) -> Image:
+        """Verify the sealed bytes, and write what else the image needs before it is published."""
         limit = self._depot.settings.max_image_bytes
         data = bytearray()
-        async for chunk in await self._objects.open(sealed, 0, limit + 1):
+        async for chunk in await self._objects.open(key, 0, limit + 1):
             data += chunk
         expected = upload.expected
         declared = (expected.content_type, media.declared_type(upload.details.filename))
-        return await self._depot.inspector.content_of(
-            data, *declared, sha256=expected.sha256, size=expected.file_size
+        made = await self._depot.inspector.inspected(
+            data,
+            *declared,
+            sha256=expected.sha256,
+            size=expected.file_size,
+            strip_location=expected.strip_location,
         )
+        await self._depot.check_quota(upload.details.user_id, made.content.file_size)
+        image = sealed(upload, made, key)
+        writes = self._depot.puts(image, made, original=expected.strip_location)
+        await together(*writes, self._records.prepare(upload))
+        return image
 
     async def _publish(self, image: Image) -> Image:
         published = await self._records.publish(image, settled=False)
         spent = [self._depot.upload_key(image.image_id)]
         if published is None or published.object_key != image.object_key:
-            spent.append(image.object_key)  # two completes at once: the second takes its own copy away again
+            spent += image.object_keys  # two completes at once: the second takes its own copy away again
         await delete_or_leave(self._depot, *spent)
         if published is None:
             raise NotFound("The upload was cancelled.")
         return published
 
-    async def _refuse(self, upload: Upload, sealed: str, refusal: PixdepotError) -> Image:
+    async def _refuse(self, upload: Upload, key: str, refusal: PixdepotError) -> Image:
         reason = Failure(refusal.code, refusal.detail)
         if await self._records.fail(upload.image_id, reason):
             await erase_or_leave(self._depot, upload.image_id)
             raise refusal
-        await delete_or_leave(self._depot, sealed)
+        await delete_or_leave(self._depot, key)
         return await self._another(upload.image_id, refusal)
 
     async def _another(self, image_id: str, otherwise: PixdepotError) -> Image:

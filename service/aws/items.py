@@ -9,7 +9,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zlib import crc32
 
-from service.model import Claim, Content, Details, Expected, Failure, Image, State, Upload, Visibility, fold
+from service.model import (
+    Claim,
+    Content,
+    Details,
+    Expected,
+    Failure,
+    Image,
+    State,
+    Upload,
+    Variant,
+    Visibility,
+    fold,
+)
 from service.search import feed_of
 
 Item = Mapping[str, Mapping[str, Any]]
@@ -79,6 +91,8 @@ def upload_item(upload: Upload) -> Attributes:
         item["expected_size"] = number(expected.file_size)
     if expected.sha256 is not None:
         item["expected_sha256"] = text(expected.sha256)
+    if expected.strip_location:
+        item["strip_location"] = {"BOOL": True}
     return item
 
 
@@ -95,7 +109,24 @@ def image_attributes(image: Image) -> Attributes:
         "sha256": text(image.content.sha256),
         "width": number(image.content.width),
         "height": number(image.content.height),
+        "placeholder": text(image.content.placeholder),
+        "variants": {"L": [{"M": _variant_attributes(each)} for each in image.variants]},
     }
+
+
+def _variant_attributes(variant: Variant) -> Attributes:
+    return {
+        "name": text(variant.name),
+        "s3_key": text(variant.object_key),
+        "content_type": text(variant.content_type),
+        "width": number(variant.width),
+        "height": number(variant.height),
+    }
+
+
+def _variant(item: Item) -> Variant:
+    name, key, kind = (item[each]["S"] for each in ("name", "s3_key", "content_type"))
+    return Variant(name, key, kind, int(item["width"]["N"]), int(item["height"]["N"]))
 
 
 def read_upload(item: Item) -> Upload:
@@ -107,6 +138,7 @@ def read_upload(item: Item) -> Upload:
         item["expected_type"]["S"],
         int(size["N"]) if size else None,
         sha256["S"] if sha256 else None,
+        "strip_location" in item,
     )
     reason = item.get("failure_code")
     failure = Failure(reason["S"], item["failure_detail"]["S"]) if reason else None
@@ -130,6 +162,7 @@ def read_image(item: Item) -> Image:
         item["sha256"]["S"],
         int(item["width"]["N"]),
         int(item["height"]["N"]),
+        item["placeholder"]["S"] if "placeholder" in item else "",
     )
     return Image(
         item["image_id"]["S"],
@@ -138,6 +171,7 @@ def read_image(item: Item) -> Image:
         item["s3_key"]["S"],
         _instant(item["created_at"]["S"]),
         _instant(item["updated_at"]["S"]),
+        tuple(_variant(each["M"]) for each in item["variants"]["L"]) if "variants" in item else (),
     )
 
 

@@ -2,9 +2,10 @@
 
 import json
 import sqlite3
+from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
 
-from service.model import Claim, Content, Details, Expected, Failure, Image, State, Upload, fold
+from service.model import Claim, Content, Details, Expected, Failure, Image, State, Upload, Variant, fold
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -46,6 +47,7 @@ def upload_columns(upload: Upload) -> dict[str, object]:
         "declared_type": upload.expected.content_type,
         "declared_size": upload.expected.file_size,
         "declared_sha256": upload.expected.sha256,
+        "strip_location": upload.expected.strip_location,
     }
 
 
@@ -59,6 +61,8 @@ def image_columns(image: Image) -> dict[str, object]:
         "sha256": content.sha256,
         "width": content.width,
         "height": content.height,
+        "placeholder": content.placeholder,
+        "variants_json": json.dumps([astuple(each) for each in image.variants]),
     }
 
 
@@ -95,7 +99,8 @@ def read_claim(row: sqlite3.Row) -> Claim:
 
 def read_upload(row: sqlite3.Row) -> Upload:
     """Return a row, in any state, as an upload."""
-    expected = Expected(row["method"], row["declared_type"], row["declared_size"], row["declared_sha256"])
+    declared = (row["declared_type"], row["declared_size"], row["declared_sha256"])
+    expected = Expected(row["method"], *declared, bool(row["strip_location"]))
     failure = Failure(row["failure_code"], row["failure_detail"]) if row["failure_code"] else None
     created_at, expires_at = from_ms(row["created_at"]), from_ms(row["expires_at"])
     return Upload(row["image_id"], _details(row), expected, created_at, expires_at, State(row["state"]), failure)
@@ -103,6 +108,8 @@ def read_upload(row: sqlite3.Row) -> Upload:
 
 def read_image(row: sqlite3.Row) -> Image:
     """Return the row of a READY image."""
-    content = Content(row["content_type"], row["file_size"], row["sha256"], row["width"], row["height"])
-    created_at, updated_at = from_ms(row["created_at"]), from_ms(row["updated_at"])
-    return Image(row["image_id"], _details(row), content, row["object_key"], created_at, updated_at)
+    size = (row["width"], row["height"])
+    content = Content(row["content_type"], row["file_size"], row["sha256"], *size, row["placeholder"])
+    times = (from_ms(row["created_at"]), from_ms(row["updated_at"]))
+    variants = tuple(Variant(*each) for each in json.loads(row["variants_json"]))
+    return Image(row["image_id"], _details(row), content, row["object_key"], *times, variants)

@@ -46,7 +46,7 @@ from .rows import (
 
 T = TypeVar("T")
 
-_VERSION = 5  # of the schema, kept in PRAGMA user_version
+_VERSION = 6  # of the schema, kept in PRAGMA user_version
 
 _CACHE = 4_096  # KiB for each of the two connections
 _BUSY = 10.0  # seconds to wait for another process's transaction

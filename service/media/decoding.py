@@ -2,7 +2,7 @@
 
 import struct
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from io import BytesIO
 from struct import unpack_from
 from types import MappingProxyType
@@ -33,6 +33,19 @@ def decode(data: bytes | bytearray | memoryview, content_type: str, max_pixels: 
 
     Raises InvalidImage, and whatever Pillow raises for what it cannot read.
     """
+    picture = opened(data, content_type, max_pixels)
+    size = picture.size
+    picture.draft(None, (1, 1))  # JPEG only: an eighth of width and height, from all of the data
+    for _ in frames_of(picture):
+        pass
+    return facts_of(picture, size, content_type)
+
+
+def opened(data: bytes | bytearray | memoryview, content_type: str, max_pixels: int) -> ImageFile:
+    """Return a picture that has not been decoded yet, and will not be larger than it may.
+
+    Raises InvalidImage, and whatever Pillow raises for what it cannot read.
+    """
     survey, plugin = _FORMATS[content_type]
     largest = survey(memoryview(data), max_pixels)
     picture = plugin(BytesIO(data))
@@ -41,16 +54,25 @@ def decode(data: bytes | bytearray | memoryview, content_type: str, max_pixels: 
     check_size(width, height, frames, max_pixels)
     if largest > max(_SLACK * width * height, FRAME_FLOOR):
         raise InvalidImage("The picture is larger than it says.")
-    picture.draft(None, (1, 1))  # JPEG only: an eighth of width and height, from all of the data
-    for frame in range(frames):
-        picture.seek(frame)
+    return picture
+
+
+def frames_of(picture: ImageFile) -> Iterator[ImageFile]:
+    """Decode every frame, and yield the picture at each."""
+    for number in range(getattr(picture, "n_frames", 1)):
+        picture.seek(number)
         picture.load()
-    if _orientation(picture.info.get("exif")) > 4:
-        width, height = height, width
-    return Picture(content_type, width, height, frames)
+        yield picture
 
 
-def _orientation(exif: object) -> int:
+def facts_of(picture: ImageFile, size: tuple[int, int], content_type: str) -> Picture:
+    """Return what is known of a picture that is decoded; before that it had this size. EXIF may come last."""
+    turned = orientation(picture.info.get("exif")) > 4
+    width, height = reversed(size) if turned else size
+    return Picture(content_type, width, height, getattr(picture, "n_frames", 1))
+
+
+def orientation(exif: object) -> int:
     """Return how a viewer turns the picture, 1 to 8 (EXIF 2.32 section 4.6.4, TIFF 6.0 section 2).
 
     Not Pillow's `getexif`: it believes XMP, which browsers do not. Bad EXIF never makes a picture bad.
@@ -80,7 +102,7 @@ def memory_to_decode(data: bytes | bytearray | memoryview, content_type: str, ma
     width, height = picture.size
     check_size(width, height, 1, max_pixels)
     progressive = {"image/jpeg": 8 if picture.info.get("progressive") else 1}
-    return ({"image/png": 4, "image/gif": 8, "image/avif": 12} | progressive)[content_type] * width * height
+    return ({"image/png": 8, "image/gif": 8, "image/avif": 12} | progressive)[content_type] * width * height
 
 
 _FORMATS: Mapping[str, tuple[Callable[[memoryview, int], int], Callable[[BytesIO], ImageFile]]] = MappingProxyType(

@@ -103,9 +103,10 @@ async def equal_completes(api: ApiClient, chance: random.Random) -> list[str]:
 
 
 async def copies_left(site: Site) -> list[str]:
-    """Return what is wrong where every image has to have one object, before any sweep."""
-    found = [each.key.split("/")[1] async for each in site.depot.objects.list("images/")]
-    return [f"3: {image_id} has several objects" for image_id in set(found) if found.count(image_id) > 1]
+    """Return what is wrong where every image has to have one copy of its objects, before any sweep."""
+    copies = {each.key.rpartition("/")[0] async for each in site.depot.objects.list("images/")}
+    found = [each.split("/")[1] for each in copies]
+    return [f"3: {image_id} has several copies" for image_id in set(found) if found.count(image_id) > 1]
 
 
 @asynccontextmanager

@@ -77,7 +77,7 @@ async def left_over(later: Runtime) -> list[str]:
         wrong.append(f"3: a second reconcile finds {second}")
     if await depot.records.due(tomorrow(), 1):
         wrong.append("3: something is still due after a sweep")
-    kept = {image.object_key async for image in everything(depot)}
+    kept = {key async for image in everything(depot) for key in image.object_keys}
     objects = {each.key for prefix in ("uploads/", "images/") async for each in depot.objects.list(prefix)}
     wrong += [f"1: {key} is gone" for key in sorted(kept - objects)]
     wrong += [f"3: {key} belongs to nothing" for key in sorted(objects - kept)]

@@ -154,7 +154,8 @@ def test_the_first_picture_loads_only_the_plugins_of_pillow_that_are_needed(tmp_
     invoked = invoke(rest_event("POST", f"{BASE_URL}/images", {"Content-Type": kind}, body), **locally(tmp_path))
     assert invoked.answers[0]["statusCode"] == 201
     plugins = {name for name in invoked.modules if name.startswith("PIL.") and name.endswith("Plugin")}
-    assert plugins == {f"PIL.{kind}ImagePlugin" for kind in ("Avif", "Gif", "Jpeg", "Png", "WebP")}
+    needed = {f"PIL.{kind}ImagePlugin" for kind in ("Avif", "Gif", "Jpeg", "Png", "WebP")}
+    assert plugins - {"PIL.BmpImagePlugin", "PIL.PpmImagePlugin"} == needed  # Pillow's own, wherever it saves
 
 
 def test_opening_the_aws_backend_loads_no_server_either() -> None:

@@ -124,7 +124,7 @@ PIXELS = 300 * 200
 @pytest.mark.parametrize(
     ("data", "per_pixel"),
     [
-        (picture("PNG", (300, 200)), 4),
+        (picture("PNG", (300, 200)), 8),
         (picture("GIF", (300, 200)), 8),
         (picture("JPEG", (300, 200)), 1),
         (picture("JPEG", (300, 200), progressive=True), 8),

@@ -46,11 +46,12 @@ async def test_an_object_of_nothing_is_removed_but_not_by_a_dry_run(tomorrow: Ru
 
 
 async def test_a_second_copy_of_a_published_image_is_an_orphan(tomorrow: Runtime) -> None:
-    (sealed,) = await keys(tomorrow)
-    copy = f"images/{sealed.split('/')[1]}/another/original"
-    await tomorrow.api.services.depot.objects.copy(sealed, copy, "image/jpeg")
-    assert await tomorrow.reconciler.reconcile() == Reconciled(1, 0)
-    assert await keys(tomorrow) == [sealed]
+    before = sorted(await keys(tomorrow))
+    for key in before:
+        _, image_id, _, name = key.split("/")
+        await tomorrow.api.services.depot.objects.copy(key, f"images/{image_id}/another/{name}", "image/jpeg")
+    assert await tomorrow.reconciler.reconcile() == Reconciled(3, 0)
+    assert sorted(await keys(tomorrow)) == before
 
 
 async def test_what_is_young_may_belong_to_an_upload_under_way(tmp_path: Path) -> None:
@@ -59,10 +60,11 @@ async def test_what_is_young_may_belong_to_an_upload_under_way(tmp_path: Path) -
         assert await today.reconciler.reconcile() == Reconciled(0, 0)
 
 
-async def test_an_image_without_its_object_is_told_of_and_kept(
-    tomorrow: Runtime, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("name", ["original", "thumb", "display"])
+async def test_an_image_without_one_of_its_objects_is_told_of_and_kept(
+    tomorrow: Runtime, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
-    (sealed,) = await keys(tomorrow)
+    (sealed,) = [key for key in await keys(tomorrow) if key.endswith(name)]
     await tomorrow.api.services.depot.objects.delete(sealed)
     assert await tomorrow.reconciler.reconcile() == Reconciled(0, 1)
     image_id = sealed.split("/")[1]

@@ -93,7 +93,8 @@ def make_version_1(path: Path, images: list[Image]) -> None:
     connection.execute("PRAGMA user_version = 1")
     for n, each in enumerate(images):
         columns = {**upload_columns(upload_of(each)), **image_columns(each), "deadline": None}
-        del columns["visibility"]
+        for later in ("visibility", "placeholder", "variants_json", "strip_location"):
+            del columns[later]
         if n == 0:
             pending = {**columns, "image_id": "pending", "state": State.PENDING, "deadline": 1}
             insert(connection, pending)
