@@ -36,7 +36,7 @@ SECTIONS: dict[str, Callable[[Run], Awaitable[list[Tally]]]] = {
     "kills": lambda run: deaths.measure_kills(run.place, run.seed, run.kills),
     "terms": lambda run: deaths.measure_terms(run.place, run.seed, run.terms),
     "races": lambda run: races.measure(run.place, run.emulator, run.seed, run.races),
-    "equal": lambda run: races.measure_equal(run.place, run.emulator, run.seed, run.equal),
+    "equal": lambda run: races.measure(run.place, run.emulator, run.seed, run.equal, races.CROWDS),
     "cases": lambda run: contract.measure(run.place, run.seed, run.cases),
     "stories": lambda run: machine.measure(run.emulator, run.seed, run.stories),
     "soak": lambda run: soak.measure(run.place, run.seed, run.minutes),
@@ -50,7 +50,9 @@ SECTIONS: dict[str, Callable[[Run], Awaitable[list[Tally]]]] = {
 @click.option("--kills", default=1000, show_default=True, help="kill -9 of a server under load.")
 @click.option("--terms", default=200, show_default=True, help="SIGTERM of a server under load.")
 @click.option("--races", default=1000, show_default=True, help="Races of each kind on each backend.")
-@click.option("--equal", default=20, show_default=True, help="Crowds of 50 equal completes on each backend.")
+@click.option(
+    "--equal", default=20, show_default=True, help="Crowds of 50 equal requests of each kind on each backend."
+)
 @click.option("--cases", default=20_000, show_default=True, help="Requests made from openapi.json.")
 @click.option("--stories", default=200, show_default=True, help="Sequences of anything, on each backend.")
 @click.option("--minutes", default=60.0, show_default=True, help="How long the soak lasts.")

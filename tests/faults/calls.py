@@ -128,12 +128,10 @@ class Way:
     awaited: bool = True
 
 
-_FORM = {"title": "A photo", "tags": '["a"]'}
 GONE = ("404 not_found",)
 WAYS = {
-    "reconcile": Way(  # the first: it calls for every image there is
-        after_a_sweep(published), reconcile, awaited=False
-    ),
+    # Reconcile comes first, since it calls for every image there is.
+    "reconcile": Way(after_a_sweep(published), reconcile, awaited=False),
     "begin": Way(nothing, of_api(lambda api, user, _: api.begin(DATA, user_id=user, tags=["a"])), None),
     "upload": Way(nothing, of_api(lambda api, user, _: api.upload(DATA, user_id=user, tags=["a"])), None),
     "upload a form": Way(

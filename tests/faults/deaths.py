@@ -20,7 +20,7 @@ from tests.faults.sites import left_over, tomorrow
 from tests.faults.tally import Tally
 from tests.pictures import base64_of, sha256_of
 from tests.process.servers import Server, serving
-from tests.process.wire import Wire, connected
+from tests.process.wire import Wire, connected, upload
 
 _CLIENTS = 6
 _STEPS = range(5, 120)  # of all clients together, until it is over
@@ -88,7 +88,7 @@ async def asked_to_stop(directory: Path, ledger: Ledger, chance: random.Random, 
         bodies = [_body(data, title) for title in titles]
         for wire, title, body in zip(slow, titles, bodies, strict=True):
             ledger.asked[title] = sha256_of(data)
-            wire.send(_head(len(body)), body[: len(body) // 2])
+            wire.send(upload(f"Content-Length: {len(body)}", "Expect: 100-continue"), body[: len(body) // 2])
             if (await wire.response()).status != 100:  # from here on it is being read
                 ledger.wrong.append("an upload was not begun to be read")
         await load(server, ledger, chance, name, server.process.terminate)
@@ -113,11 +113,6 @@ async def _finish(wire: Wire, ledger: Ledger, title: str, rest: bytes) -> None:
 
 def _body(data: bytes, title: str) -> bytes:
     return json.dumps({**some_details(title=title), "image_data": base64_of(data)}).encode()
-
-
-def _head(length: int) -> bytes:
-    lines = ["POST /images HTTP/1.1", "Host: here", "Content-Type: application/json"]
-    return "\r\n".join([*lines, f"Content-Length: {length}", "Expect: 100-continue", "", ""]).encode()
 
 
 async def life(directory: Path, one_round: Round, rounds: int, name: str) -> list[str]:

@@ -148,6 +148,15 @@ class Machine(RuleBasedStateMachine):
     def upload_directly(self) -> None:
         self.run(self.visitor.upload_directly())
 
+    @rule()
+    def intrude(self) -> None:
+        if self.visitor.has_some():
+            self.run(self.visitor.intrude())
+
+    @rule(number=some.integers(0, 2))
+    def upload_with_a_key(self, number: int) -> None:
+        self.run(self.visitor.upload_with_a_key(f"key-{number}"))
+
     @rule(what=some.sampled_from(["edit", "delete", "look"]))
     def change(self, what: str) -> None:
         if self.visitor.has_some():

@@ -2,8 +2,9 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -102,6 +103,18 @@ async def equal_completes(api: ApiClient, chance: random.Random) -> list[str]:
     return [] if len(different) == 1 and answers[0].status == 200 else [f"5: {sorted(different)[:3]}"]
 
 
+async def equal_uploads(api: ApiClient, chance: random.Random) -> list[str]:
+    """Send the same upload with the same key many times at once: one image, and whoever is told, is told of it."""
+    key = f"key-{chance.getrandbits(64):x}"
+    keyed = replace(api, headers={"Idempotency-Key": key})
+    answers = await asyncio.gather(*(keyed.upload(FIRST, tags=[key]) for _ in range(_EQUAL)))
+    again, shown = await keyed.upload(FIRST, tags=[key]), await api.walk(tags=key)
+    made = {each.body for each in (*answers, again) if each.status == 201}
+    if len(made) != 1 or len(shown) != 1 or {each.status for each in answers} - {201, 409}:
+        return [f"5: {len(shown)} images, {sorted({each.outcome for each in answers})}"]
+    return []
+
+
 async def copies_left(site: Site) -> list[str]:
     """Return what is wrong where every image has to have one copy of its objects, before any sweep."""
     copies = {each.key.rpartition("/")[0] async for each in site.depot.objects.list("images/")}
@@ -116,6 +129,12 @@ async def both(place: Path, emulator: Emulator) -> AsyncIterator[dict[str, Site]
         yield {"local": local, "aws": aws}
 
 
+CROWDS: dict[str, Race] = {
+    f"{_EQUAL} equal completes at once": equal_completes,
+    f"{_EQUAL} equal uploads at once": equal_uploads,
+}
+
+
 async def run(site: Site, race: Race, chance: random.Random, times: int, tally: Tally) -> None:
     """Let them race so many times, some at once; then sweep, and look at what is left."""
     left = iter(range(times))
@@ -126,8 +145,8 @@ async def run(site: Site, race: Race, chance: random.Random, times: int, tally: 
             tally.count += 1
 
     with tally.timed():
-        await asyncio.gather(*(turn() for _ in range(1 if race is equal_completes else _AT_ONCE)))
-        if race is equal_completes:
+        await asyncio.gather(*(turn() for _ in range(1 if race in CROWDS.values() else _AT_ONCE)))
+        if race in CROWDS.values():
             tally.violations += await copies_left(site)
         tally.violations += await left_over(site.later)
 
@@ -138,24 +157,15 @@ RACES: dict[str, Race] = {
 }
 
 
-async def measure(place: Path, emulator: Emulator, seed: int, times: int) -> list[Tally]:
+async def measure(
+    place: Path, emulator: Emulator, seed: int, times: int, races: Mapping[str, Race] = RACES
+) -> list[Tally]:
     """Let each race be run so many times on each backend."""
     tallies = []
     async with both(place, emulator) as sites:
         for backend, site in sites.items():
-            for name, race in RACES.items():
+            for name, race in races.items():
                 tally = Tally(f"{name}, {backend}")
                 await run(site, race, random.Random(f"{seed} {backend} {name}"), times, tally)
                 tallies.append(tally)
-    return tallies
-
-
-async def measure_equal(place: Path, emulator: Emulator, seed: int, times: int) -> list[Tally]:
-    """Let equal requests meet so many times on each backend."""
-    tallies = []
-    async with both(place, emulator) as sites:
-        for backend, site in sites.items():
-            tally = Tally(f"{_EQUAL} equal completes at once, {backend}")
-            await run(site, equal_completes, random.Random(seed), times, tally)
-            tallies.append(tally)
     return tallies

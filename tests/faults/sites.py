@@ -68,20 +68,30 @@ async def seen_later(account: Account, proxy: Proxy) -> AsyncIterator[Runtime]:
 async def left_over(later: Runtime) -> list[str]:
     """Sweep and reconcile; return what is wrong all the same."""
     depot = later.api.services.depot
-    swept, first = await later.sweeper.sweep(), await later.reconciler.reconcile()
-    second = await later.reconciler.reconcile(dry_run=True)
+    swept = await later.sweeper.sweep()
     wrong = [f"3: sweep failed at {swept.failed}"] if swept.failed else []
+    # Only what no record leads to is left to reconcile.
+    unkept = await _objects(depot) - await _kept(depot)
+    wrong += [f"3: sweep has left {key}" for key in unkept if await depot.records.upload(key.split("/")[1])]
+    first, second = await later.reconciler.reconcile(), await later.reconciler.reconcile(dry_run=True)
     if first.lists.missing:
         wrong.append(f"2: {first.lists.missing} rows of lists were missing")
     if second.orphans or second.lists.missing or second.lists.stale:
         wrong.append(f"3: a second reconcile finds {second}")
     if await depot.records.due(tomorrow(), 1):
         wrong.append("3: something is still due after a sweep")
-    kept = {key async for image in everything(depot) for key in image.object_keys}
-    objects = {each.key for prefix in ("uploads/", "images/") async for each in depot.objects.list(prefix)}
+    kept, objects = await _kept(depot), await _objects(depot)
     wrong += [f"1: {key} is gone" for key in sorted(kept - objects)]
     wrong += [f"3: {key} belongs to nothing" for key in sorted(objects - kept)]
     return wrong
+
+
+async def _kept(depot: Depot) -> set[str]:
+    return {key async for image in everything(depot) for key in image.object_keys}
+
+
+async def _objects(depot: Depot) -> set[str]:
+    return {each.key for prefix in ("uploads/", "images/") async for each in depot.objects.list(prefix)}
 
 
 async def everything(depot: Depot) -> AsyncIterator[Image]:

@@ -20,7 +20,7 @@ _KEPT = 100  # images of each visitor, beyond which it deletes one
 _SAMPLES = 600  # at least one in 10 seconds
 _MIB, _HOUR = 2**20, 3600
 _LONG = 1200  # seconds after warm-up, before which the slope is mostly noise
-_MOST_GROWTH = 8.0  # MiB an hour
+_MOST_GROWTH = 1.0  # MiB an hour
 _MORE_FILES = 8
 
 

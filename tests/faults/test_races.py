@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from bootstrap.emulator import Emulator
-from tests.faults.races import RACES, Race, equal_completes, on_aws, on_local, run
+from tests.faults.races import CROWDS, RACES, Race, on_aws, on_local, run
 from tests.faults.sites import Site
 from tests.faults.tally import Tally
 
@@ -27,7 +27,8 @@ async def test_an_order_of_what_raced_explains_its_outcome(site: Site, race: Rac
     assert (tally.violations, tally.count) == ([], 30)
 
 
-async def test_of_many_equal_completes_all_are_told_of_the_one_image(site: Site) -> None:
-    tally = Tally("equal")
-    await run(site, equal_completes, random.Random(4), 2, tally)
+@pytest.mark.parametrize("crowd", CROWDS.values(), ids=CROWDS)
+async def test_of_many_equal_requests_all_are_told_of_the_one_image(site: Site, crowd: Race) -> None:
+    tally = Tally("crowd")
+    await run(site, crowd, random.Random(4), 2, tally)
     assert (tally.violations, tally.count) == ([], 2)
