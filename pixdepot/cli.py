@@ -140,6 +140,36 @@ def reindex() -> None:
 
 
 @main.command()
+@click.option("--rebuild", is_flag=True, help="Make them anew; without it they are counted only.")
+def variants(rebuild: bool) -> None:
+    """Find images whose variants are not what the settings ask for: of another format or size, or none at all.
+
+    Safe beside live traffic; one that is cut off goes on where it was. Links to old ones work until they expire.
+    """
+    from rich.progress import Progress
+
+    from service import logs
+    from service.rebuilder import Rebuilt
+    from service.runtime import open_service
+
+    logs.set_up(sys.stderr)
+
+    async def run() -> None:
+        done = Rebuilt()
+        with Progress(disable=not sys.stdout.isatty(), transient=True) as progress:
+            bar = progress.add_task("Looking at images", total=None)
+            async with open_service(_settings()) as runtime:
+                async for done in runtime.rebuilder.rebuild(dry_run=not rebuild):
+                    progress.update(bar, description=f"{done.looked_at:,} images looked at")
+        made = f"{done.outdated - done.failed} made anew, {done.failed} failed"
+        click.echo(f"{done.looked_at} images looked at, {made if rebuild else f'{done.outdated} outdated'}")
+        if done.failed:
+            raise SystemExit(1)
+
+    _run(run())
+
+
+@main.command()
 def doctor() -> None:
     """Send a picture the whole way through the configured backend; name the cause of what fails."""
     import aiohttp

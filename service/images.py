@@ -48,8 +48,10 @@ logger = logging.getLogger(__name__)
 
 ORIGINAL = "original"  # the last part of an original's key; a variant's is its name
 
+_BATCH = 100  # images looked at together, where all are
 _CHECK_SECONDS = 5
-_TOO_LATE = timedelta(minutes=1)  # before its deadline an upload is left to sweep: no request takes longer
+A_REQUEST = timedelta(minutes=1)  # none takes longer
+_TOO_LATE = A_REQUEST  # before its deadline an upload is left to sweep
 _UNDER_WAY = timedelta(seconds=2)  # for so long another process's request is taken to be at work; then it is joined
 _TIDY_SECONDS = 2  # for tidying up at the end of a request, when the client waits for its answer
 
@@ -135,6 +137,12 @@ class ImageRepository(Protocol):
     async def edit(self, image: Image, *, seen: Image) -> bool:
         """Store new details of a READY image. False when it is no longer as `seen`."""
 
+    async def exchange_variants(self, image: Image, *, seen: Image, deadline: datetime) -> bool:
+        """Give a READY image other variants and their placeholder. False when its variants are no longer as `seen`.
+
+        It is due at `deadline`, or at its own if that is later: what it had before is swept then.
+        """
+
     async def retire(
         self, image_id: str, states: Collection[State], deadline: datetime, *, due: datetime | None = None
     ) -> bool:
@@ -172,8 +180,8 @@ class ImageRepository(Protocol):
     async def due(self, now: datetime, limit: int) -> Sequence[Upload]:
         """Return up to `limit` uploads, in any state, whose deadline has come."""
 
-    async def settle(self, image_id: str) -> None:
-        """Take its deadline from a READY image: nothing of its upload is left. Repeatable."""
+    async def settle(self, image_id: str, now: datetime) -> None:
+        """Take its deadline, if that has come, from a READY image: nothing is left to sweep. Repeatable."""
 
     async def forget(self, image_id: str, now: datetime) -> bool:
         """Remove a DELETED record whose deadline has come. False when there is none."""
@@ -274,10 +282,34 @@ class Depot:
         outcomes = await asyncio.gather(*timed, return_exceptions=True)
         return {name: "unavailable" if error else "ok" for name, error in zip(checks, outcomes, strict=True)}
 
-    async def erase(self, image_id: str, *, keep: Collection[str] = ()) -> None:
-        """Remove every object of an image or upload, but for those with the keys `keep`. Repeatable."""
-        keys = [each.key async for each in self.objects.list(f"images/{image_id}/")]
-        await self.objects.delete(self.upload_key(image_id), *(key for key in keys if key not in keep))
+    async def everything(self) -> AsyncIterator[Sequence[Image]]:
+        """Yield all published images, newest first, so many at a time."""
+        after: Position | None = None
+        while True:
+            page = await self.records.find(ImageQuery(), after, _BATCH)
+            yield page.images
+            if page.next is None:
+                return
+            after = page.next
+
+    async def whole(self, key: str) -> bytearray:
+        """Return an object's bytes; of one that is larger than a picture may be, enough to tell.
+
+        Raises ObjectMissing.
+        """
+        data = bytearray()
+        async for chunk in await self.objects.open(key, 0, self.settings.max_image_bytes + 1):
+            data += chunk
+        return data
+
+    async def erase(self, image_id: str, *, keep: Collection[str] = (), before: datetime | None = None) -> None:
+        """Remove every object of an image or upload, but for those with the keys `keep`. Repeatable.
+
+        With `before` only those that were there by then, and what its link has taken whenever that was.
+        """
+        found = [each async for each in self.objects.list(f"images/{image_id}/")]
+        old = (each.key for each in found if before is None or each.modified_at < before)
+        await self.objects.delete(self.upload_key(image_id), *(key for key in old if key not in keep))
 
     def puts(self, image: Image, made: Inspected, *, original: bool) -> list[Awaitable[None]]:
         """Return the writes of an image's objects: its variants, and before them the `original` if asked for."""

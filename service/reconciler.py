@@ -12,11 +12,11 @@ from datetime import timedelta
 
 from .errors import ObjectMissing
 from .images import Depot
-from .model import GRACE, Image, ImageQuery, Mended, Position, State, StoredObject
+from .model import GRACE, Image, Mended, State, StoredObject
 
 logger = logging.getLogger(__name__)
 
-_BATCH = 100  # objects or images looked at together
+_BATCH = 100  # objects looked at together
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Reconciler:
                 orphans += len(lost)
                 if not dry_run:
                     await self._depot.objects.delete(*lost)
-        async for images in self._images():
+        async for images in self._depot.everything():
             whole = await asyncio.gather(*map(self._is_whole, images))
             missing += whole.count(False)
         lists = await self._depot.records.mend_lists(self._depot.clock() - self._life, dry_run=dry_run)
@@ -83,15 +83,6 @@ class Reconciler:
             logger.error("an object of image %s is missing", image.image_id)  # noqa: TRY400 - no trace to tell
             return False
         return True
-
-    async def _images(self) -> AsyncIterator[tuple[Image, ...]]:
-        after: Position | None = None
-        while True:
-            page = await self._depot.records.find(ImageQuery(), after, _BATCH)
-            yield page.images
-            if page.next is None:
-                return
-            after = page.next
 
 
 def _is_our_key(key: str) -> bool:

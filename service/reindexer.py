@@ -26,12 +26,9 @@ class Reindexer:
         None when its object is gone, or is no picture that the service takes; both are left as they are.
         """
         objects, sealed = self._depot.objects, self._depot.sealed_key(original.image_id)
-        data = bytearray()
         try:
             await objects.copy(original.object_key, sealed, original.content_type or "application/octet-stream")
-            async for chunk in await objects.open(sealed, 0, self._depot.settings.max_image_bytes + 1):
-                data += chunk
-            made = await self._depot.inspector.inspected(data)
+            made = await self._depot.inspector.inspected(await self._depot.whole(sealed))
         except (ObjectMissing, TooLarge, UnsupportedImage, InvalidImage, TypeMismatch) as error:
             logger.warning("image %s is not taken over: %s", original.image_id, error.detail)
             await objects.delete(sealed)

@@ -14,6 +14,7 @@ from .identity import Identity
 from .images import Depot, ImageRepository, ImageService, ObjectStore
 from .inspection import Inspector
 from .limits import RateLimiter
+from .rebuilder import Rebuilder
 from .reconciler import Reconciler
 from .reindexer import Reindexer
 from .settings import Settings, SettingsError
@@ -38,6 +39,7 @@ class Runtime:
     sweeper: Sweeper
     reconciler: Reconciler
     reindexer: Reindexer
+    rebuilder: Rebuilder
 
 
 @asynccontextmanager
@@ -53,7 +55,8 @@ async def open_service(settings: Settings, clock: Callable[[], datetime] = model
         identity = await stack.enter_async_context(opened_identity(settings))
         rates = RateLimiter(settings.rate_limit)
         services = Services(ImageService(depot), UploadService(depot), depot, identity, _described, rates)
-        yield Runtime(Api(services, backend.routes), Sweeper(depot), Reconciler(depot), Reindexer(depot))
+        api = Api(services, backend.routes)
+        yield Runtime(api, Sweeper(depot), Reconciler(depot), Reindexer(depot), Rebuilder(depot))
 
 
 def _described() -> Mapping[str, Any]:

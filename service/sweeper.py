@@ -4,7 +4,7 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
-from .images import Depot
+from .images import A_REQUEST, Depot
 from .model import State, Upload
 
 logger = logging.getLogger(__name__)
@@ -61,8 +61,10 @@ class Sweeper:
         image = await self._depot.records.image(image_id)
         if image is None:
             return False
-        await self._depot.erase(image_id, keep=image.object_keys)
-        await self._depot.records.settle(image_id)
+        # What is young may be about to become the image's: its variants are being made anew.
+        now = self._depot.clock()
+        await self._depot.erase(image_id, keep=image.object_keys, before=now - A_REQUEST)
+        await self._depot.records.settle(image_id, now)
         return True
 
     async def run(self, interval: float) -> None:

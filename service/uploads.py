@@ -125,11 +125,7 @@ class UploadService:
 
     async def _prepared(self, upload: Upload, key: str) -> Image:
         """Verify the sealed bytes, and write what else the image needs before it is published."""
-        limit = self._depot.settings.max_image_bytes
-        data = bytearray()
-        async for chunk in await self._objects.open(key, 0, limit + 1):
-            data += chunk
-        expected = upload.expected
+        data, expected = await self._depot.whole(key), upload.expected
         declared = (expected.content_type, media.declared_type(upload.details.filename))
         made = await self._depot.inspector.inspected(
             data,

@@ -47,6 +47,7 @@ from .items import (
     stamp,
     text,
     upload_item,
+    variants_attributes,
 )
 from .lists import ImageLists
 from .postings import Postings
@@ -188,6 +189,18 @@ class DynamoRepository:
         await self._postings.remove_stale(image, seen.details)
         return True
 
+    async def exchange_variants(self, image: Image, *, seen: Image, deadline: datetime) -> bool:
+        """See `ImageRepository`."""
+        item = await self._item(image.image_id)
+        if not item or _state(item) is not State.READY or read_image(item).variants != seen.variants:
+            return False
+        if "deadline" in item:
+            deadline = max(deadline, read_upload(item).deadline)
+        # As it was just now, word by word; an item from before there were variants has none.
+        was = ("#variants = :was", {":was": dict(item["variants"])}) if "variants" in item else _NO_VARIANTS
+        changes = {**variants_attributes(image), **due(image.image_id, deadline)}
+        return await self._transition("exchange_variants", image.image_id, {State.READY}, changes, was)
+
     async def retire(
         self, image_id: str, states: Collection[State], deadline: datetime, *, due: datetime | None = None
     ) -> bool:
@@ -252,9 +265,10 @@ class DynamoRepository:
             )
         return found["Items"]
 
-    async def settle(self, image_id: str) -> None:
+    async def settle(self, image_id: str, now: datetime) -> None:
         """See `ImageRepository`."""
-        await self._transition("settle", image_id, {State.READY}, _NEVER_DUE)
+        came_due = "#deadline <= :moment", {":moment": number(milliseconds(now))}
+        await self._transition("settle", image_id, {State.READY}, _NEVER_DUE, came_due)
 
     async def forget(self, image_id: str, now: datetime) -> bool:
         """See `ImageRepository`."""
@@ -322,6 +336,7 @@ class DynamoRepository:
         return True
 
 
+_NO_VARIANTS: tuple[str, Attributes] = ("attribute_not_exists(#variants)", {})
 _NEVER_DUE: dict[str, Mapping[str, Any] | None] = {"due": None, "deadline": None}
 _due = due  # where a parameter has the same name
 

@@ -109,9 +109,14 @@ def image_attributes(image: Image) -> Attributes:
         "sha256": text(image.content.sha256),
         "width": number(image.content.width),
         "height": number(image.content.height),
-        "placeholder": text(image.content.placeholder),
-        "variants": {"L": [{"M": _variant_attributes(each)} for each in image.variants]},
+        **variants_attributes(image),
     }
+
+
+def variants_attributes(image: Image) -> Attributes:
+    """Return what an item says of what people look at first."""
+    variants = [{"M": _variant_attributes(each)} for each in image.variants]
+    return {"placeholder": text(image.content.placeholder), "variants": {"L": variants}}
 
 
 def _variant_attributes(variant: Variant) -> Attributes:

@@ -61,9 +61,14 @@ def image_columns(image: Image) -> dict[str, object]:
         "sha256": content.sha256,
         "width": content.width,
         "height": content.height,
-        "placeholder": content.placeholder,
-        "variants_json": json.dumps([astuple(each) for each in image.variants]),
+        **variant_columns(image),
     }
+
+
+def variant_columns(image: Image) -> dict[str, object]:
+    """Return the columns of what people look at first."""
+    variants = json.dumps([astuple(each) for each in image.variants])
+    return {"placeholder": image.content.placeholder, "variants_json": variants}
 
 
 def _details(row: sqlite3.Row) -> Details:

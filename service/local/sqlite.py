@@ -42,6 +42,7 @@ from .rows import (
     read_upload,
     to_ms,
     upload_columns,
+    variant_columns,
 )
 
 T = TypeVar("T")
@@ -208,6 +209,19 @@ class SqliteRepository:
 
         return await self._write(change)
 
+    async def exchange_variants(self, image: Image, *, seen: Image, deadline: datetime) -> bool:
+        """See `ImageRepository`."""
+
+        def change(connection: sqlite3.Connection) -> bool:
+            row = _row(connection, image.image_id, {State.READY})
+            if row is None or read_image(row).variants != seen.variants:
+                return False
+            later = max(to_ms(deadline), row["deadline"] or 0)
+            _update(connection, image.image_id, **variant_columns(image), deadline=later)
+            return True
+
+        return await self._write(change)
+
     async def retire(
         self, image_id: str, states: Collection[State], deadline: datetime, *, due: datetime | None = None
     ) -> bool:
@@ -250,10 +264,10 @@ class SqliteRepository:
             lambda connection: [read_upload(row) for row in connection.execute(sql, (to_ms(now), limit))]
         )
 
-    async def settle(self, image_id: str) -> None:
+    async def settle(self, image_id: str, now: datetime) -> None:
         """See `ImageRepository`."""
-        sql = "UPDATE images SET deadline = NULL WHERE image_id = ? AND state = 'ready'"
-        await self._write(lambda connection: connection.execute(sql, (image_id,)))
+        sql = "UPDATE images SET deadline = NULL WHERE image_id = ? AND state = 'ready' AND deadline <= ?"
+        await self._write(lambda connection: connection.execute(sql, (image_id, to_ms(now))))
 
     async def forget(self, image_id: str, now: datetime) -> bool:
         """See `ImageRepository`."""

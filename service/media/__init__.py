@@ -144,6 +144,13 @@ def develop(data: Bytes, *, max_pixels: int, encoding: Encoding) -> Developed:
     return _judged(partial(developed, encoding=encoding), data, max_pixels)
 
 
+def variant_sizes(size: tuple[int, int]) -> Mapping[str, tuple[int, int]]:
+    """Return how large the variants of a picture of this size are, by name, in pixels."""
+    from .variants import variant_sizes as sizes
+
+    return sizes(size)
+
+
 def without_location(data: Bytes, content_type: str) -> bytes:
     """Return a picture of this type without the place where it was made; see `service.media.location`."""
     from .location import without_location as stripped

@@ -64,6 +64,12 @@ def developed(data: Bytes, content_type: str, max_pixels: int, *, encoding: Enco
     return Developed(facts_of(picture, whole, content_type), variants, _placeholder(thumb))
 
 
+def variant_sizes(size: tuple[int, int]) -> Mapping[str, tuple[int, int]]:
+    """Return how large the variants of a picture of this size are, by name, in pixels."""
+    display = _fitting(size, DISPLAY)
+    return {"thumb": _fitting(display, THUMB), "display": display}
+
+
 def _fitting(size: tuple[int, int], longest: int) -> tuple[int, int]:
     """Return the size of a picture whose longer side has so many pixels at most."""
     scale = min(longest / max(size), 1)

@@ -21,6 +21,7 @@ from service.model import (
     Position,
     State,
     Upload,
+    Variant,
     Visibility,
     milliseconds,
 )
@@ -280,7 +281,8 @@ async def test_due_are_those_whose_deadline_has_come_whatever_their_state(record
     await records.fail(failed.image_id, Failure("invalid_image", "No."))
     await records.publish(the_image(ready), settled=False)
     await records.publish(the_image(settled), settled=False)
-    await records.settle(settled.image_id)
+    await records.settle(settled.image_id, datetime.now(UTC))
+    await records.settle(ready.image_id, old)  # before its deadline: it stays due
     await records.extend(later.image_id, datetime.now(UTC) + timedelta(hours=1))
     now = old + timedelta(days=1)
     due = {each.image_id: each.state for each in await records.due(now, 100)}
@@ -294,6 +296,44 @@ async def test_due_are_those_whose_deadline_has_come_whatever_their_state(record
     for each in (pending, failed, ready, settled, later):
         await records.retire(each.image_id, set(State), old)
         assert await records.forget(each.image_id, datetime.now(UTC) + timedelta(days=1))
+
+
+def with_variants(image: Image, encoding: str) -> Image:
+    key = f"images/{image.image_id}/{secrets.token_hex(8)}/thumb"
+    variant = Variant("thumb", key, f"image/{encoding}", 320, 240)
+    return replace(image, content=replace(image.content, placeholder=f"hash {encoding}"), variants=(variant,))
+
+
+async def test_variants_are_exchanged_once_and_the_image_is_due_when_links_to_the_old_ones_end(
+    records: ImageRepository,
+) -> None:
+    old = datetime(2001, 1, 1, tzinfo=UTC)
+    plain = await published(records, an_upload(created_at=old))
+    first, second = with_variants(plain, "webp"), with_variants(plain, "avif")
+    assert await records.exchange_variants(first, seen=plain, deadline=old + timedelta(days=2))
+    assert not await records.exchange_variants(second, seen=plain, deadline=old)
+    assert await records.image(plain.image_id) == first
+    due = [each.image_id for each in await records.due(old + timedelta(days=1), 1000)]
+    assert plain.image_id not in due
+    due = [each.image_id for each in await records.due(old + timedelta(days=3), 1000)]
+    assert plain.image_id in due
+    edited = replace(first, details=replace(first.details, title="Another"))
+    assert await records.edit(replace(edited, updated_at=old + timedelta(days=1)), seen=first)
+    assert await records.exchange_variants(second, seen=first, deadline=old)  # what is said of it is not compared
+    found = await records.image(plain.image_id)
+    assert found
+    assert (found.details.title, found.variants) == ("Another", second.variants)
+    await records.settle(plain.image_id, datetime.now(UTC))
+
+
+async def test_variants_of_what_is_no_image_are_not_exchanged(records: ImageRepository) -> None:
+    upload = an_upload()
+    pending = the_image(upload)
+    assert not await records.exchange_variants(with_variants(pending, "webp"), seen=pending, deadline=NOON)
+    await records.begin(upload)
+    assert not await records.exchange_variants(with_variants(pending, "webp"), seen=pending, deadline=NOON)
+    await records.retire(upload.image_id, {State.PENDING}, NOON)
+    assert not await records.exchange_variants(with_variants(pending, "webp"), seen=pending, deadline=NOON)
 
 
 async def test_a_tombstone_outlives_the_newest_link_of_its_upload(records: ImageRepository) -> None:

@@ -296,7 +296,7 @@ class Machine(RuleBasedStateMachine):
         wrong = await ledger.audit(self.visitor.api, bytes_too=bytes_too)
         for image_id in ledger.published.keys() & self.story.begun.keys():  # its complete was not answered
             self.story.over.append(self.story.begun.pop(image_id))
-        assert wrong == []
+        assert not wrong, wrong
 
     def teardown(self) -> None:
         try:

@@ -9,7 +9,7 @@ from pathlib import Path
 from bootstrap.emulator import Emulator
 from service import model
 from service.images import Depot
-from service.model import Image, ImageQuery, Position
+from service.model import Image
 from service.runtime import Runtime, open_service
 from service.settings import Settings
 from tests.api.client import ApiClient
@@ -96,11 +96,6 @@ async def _objects(depot: Depot) -> set[str]:
 
 async def everything(depot: Depot) -> AsyncIterator[Image]:
     """Yield every published image."""
-    after: Position | None = None
-    while True:
-        page = await depot.records.find(ImageQuery(), after, 100)
-        for image in page.images:
+    async for images in depot.everything():
+        for image in images:
             yield image
-        if page.next is None:
-            return
-        after = page.next
