@@ -136,7 +136,12 @@ class Api:
     def __init__(self, services: Services, storage_routes: tuple[Route, ...] = ()) -> None:
         self.services = services
         bound = (Route(each.method, each.path, each.name, self._endpoint(each)) for each in OPERATIONS)
+        self._beside = storage_routes
         self.routes = (*bound, *storage_routes)
+
+    def beside(self, *routes: Route) -> "Api":
+        """Return the same API with routes that only one skin has."""
+        return Api(self.services, (*self._beside, *routes))
 
     def _endpoint(self, operation: Operation) -> Callable[[ApiRequest], Awaitable[ApiResponse]]:
         schema = operation.query()

@@ -57,7 +57,12 @@ _TIDY_SECONDS = 2  # for tidying up at the end of a request, when the client wai
 
 
 class ObjectStore(Protocol):
-    """Bytes under keys. Clients can write below `uploads/` only, and read below `images/` only."""
+    """Bytes under keys. Clients can write below `uploads/` only, and read below `images/` only.
+
+    `origin` is where its links lead (scheme, host and port); empty where that is the service itself.
+    """
+
+    origin: str
 
     async def put(self, key: str, data: bytes | bytearray, content_type: str) -> None:
         """Store the bytes durably, replacing what was there. Repeatable."""

@@ -28,6 +28,7 @@ from .errors import (
     UriTooLong,
 )
 from .http import ApiRequest, ApiResponse, Route
+from .page import page_routes
 from .problems import problem
 from .runtime import open_service
 from .settings import Settings, SettingsError
@@ -60,7 +61,8 @@ _DEADLINES = Deadlines()
 
 
 def application(api: Api, deadlines: Deadlines = _DEADLINES) -> web.Application:
-    """Return an aiohttp application that serves an API's routes and answers everything else as it says."""
+    """Return an aiohttp application that serves an API's routes and the page, and answers all else as it says."""
+    api = api.beside(*page_routes(api.services.depot.objects.origin))
     unrouted = _handler(api, None, deadlines)
     app = web.Application(middlewares=[_or_else(unrouted)])
     app.on_response_prepare.append(_close_when_unread)

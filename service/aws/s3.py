@@ -31,6 +31,7 @@ class S3ObjectStore:
         self._clients, self._s3, self._bucket = clients, clients.s3, bucket
         addressing: Literal["virtual", "path"] = "path" if clients.endpoint else "virtual"
         self._signer = S3Signer(bucket, clients.region, clients.endpoint, addressing)
+        self.origin = self._signer.origin
 
     async def put(self, key: str, data: bytes | bytearray, content_type: str) -> None:
         """See `ObjectStore`."""

@@ -27,6 +27,8 @@ _STALE = 3600  # seconds after which a temporary file can belong to no request
 class LocalObjectStore:
     """`ObjectStore` on a file system that has hard links. Several processes may share the directory."""
 
+    origin = ""
+
     def __init__(self, directory: Path, signer: LinkSigner) -> None:
         self._objects, self._temporary = directory / "objects", directory / "tmp"
         self._signer = signer

@@ -20,7 +20,7 @@ FLOORS = [
     {"http", "jsonbody", "forms", "media", "search", "jwks", "tokens"},
     {"admission", "inspection", "images", "uploads", "sweeper", "reconciler", "reindexer", "rebuilder"},
     {"fields", "schemas", "identity", "bodies", "problems", "cors", "endpoints", "api", "openapi"},
-    {"runtime"},
+    {"runtime", "page"},
     {"server"},
     {"__main__"},
 ]
