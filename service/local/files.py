@@ -9,6 +9,7 @@ import hashlib
 import os
 import secrets
 import time
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -108,7 +109,10 @@ class LocalObjectStore:
             file = await asyncio.to_thread(self.path(key).open, "rb")
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
             raise ObjectMissing("There is no object under this key.") from error
-        return _chunks(file, start, stop)
+        chunks = _chunks(file, start, stop)
+        # Whose client leaves before the first chunk is asked for never runs, and would not close its file.
+        weakref.finalize(chunks, file.close)
+        return chunks
 
     async def size(self, key: str) -> int:
         """Return the size of an object in bytes. Raises ObjectMissing."""

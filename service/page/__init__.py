@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 from service.http import ApiRequest, ApiResponse, Route, not_modified
 
@@ -30,6 +30,12 @@ class File:
     plain: bytes
     gzipped: bytes
 
+    @classmethod
+    def of(cls, path: Path) -> "File":
+        """Return a file as it is served."""
+        plain = path.read_bytes()
+        return cls(_TYPES[path.suffix], plain, gzip.compress(plain, mtime=0))
+
     def answer(self, request: ApiRequest, headers: Mapping[str, str]) -> ApiResponse:
         """Return the answer to a GET or HEAD: 200 or 304, compressed where the client can take that."""
         compressed = "gzip" in request.headers.get("accept-encoding", "")
@@ -46,13 +52,8 @@ class File:
 @cache
 def page_files() -> Mapping[str, File]:
     """Return the page's files by their names."""
-    found = {}
-    for each in files(__name__).iterdir():
-        kind = _TYPES.get(each.name[each.name.rfind(".") :])
-        if kind:
-            plain = each.read_bytes()
-            found[each.name] = File(kind, plain, gzip.compress(plain, mtime=0))
-    return found
+    served = [each for each in Path(__file__).parent.iterdir() if each.suffix in _TYPES]
+    return {each.name: File.of(each) for each in served}
 
 
 def page_routes(storage_origin: str) -> tuple[Route, ...]:

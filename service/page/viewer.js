@@ -17,7 +17,8 @@ export class Viewer extends EventTarget {
     super();
     this.#gallery = gallery;
     dialog.addEventListener("close", () => this.#tell("close"));
-    dialog.addEventListener("keydown", (event) => this.#key(event));
+    // Not on the dialog: a button that becomes useless under the finger loses the focus to the page.
+    document.addEventListener("keydown", (event) => dialog.open && this.#key(event));
     dialog.addEventListener("click", (event) => event.target.closest("a[data-search]") && this.#search(event));
     find("#previous").addEventListener("click", () => this.#tell("step", -1));
     find("#next").addEventListener("click", () => this.#tell("step", 1));

@@ -117,6 +117,7 @@ async def test_equal_questions_give_equal_download_links(objects: ObjectStore) -
     ]
     assert links[0] == links[1] != links[2]
     assert links[0].expires_at == expires_at
+    assert all(each.url.startswith(f"{objects.origin}/") for each in links)
 
 
 async def test_an_upload_link_says_what_to_send_and_until_when(objects: ObjectStore) -> None:

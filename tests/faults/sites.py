@@ -70,9 +70,6 @@ async def left_over(later: Runtime) -> list[str]:
     depot = later.api.services.depot
     swept = await later.sweeper.sweep()
     wrong = [f"3: sweep failed at {swept.failed}"] if swept.failed else []
-    # Only what no record leads to is left to reconcile.
-    unkept = await _objects(depot) - await _kept(depot)
-    wrong += [f"3: sweep has left {key}" for key in unkept if await depot.records.upload(key.split("/")[1])]
     first, second = await later.reconciler.reconcile(), await later.reconciler.reconcile(dry_run=True)
     if first.lists.missing:
         wrong.append(f"2: {first.lists.missing} rows of lists were missing")

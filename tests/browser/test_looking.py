@@ -1,0 +1,296 @@
+"""Finding pictures and looking at them."""
+
+import asyncio
+import io
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from blurhash_rs import blurhash_encode
+from PIL import Image, ImageOps
+from playwright.async_api import Route, expect
+
+from tests.api.client import ApiClient
+from tests.browser.conftest import Clock
+from tests.browser.gallery import Gallery
+from tests.pictures import ORIENTATION, picture
+
+# How a picture that looks upright is stored, so that each EXIF orientation turns it back.
+STORED = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+CORNERS = {(0, 0): "red", (1, 0): "lime", (0, 1): "blue", (1, 1): "white"}
+
+
+async def fill(depot: ApiClient, *titles: str, **details: Any) -> None:
+    """Upload pictures with these titles, the last of them the newest."""
+    for seed, title in enumerate(titles):
+        await depot.uploaded(picture(seed=seed), title=title, **details)
+
+
+# ---------------------------------------------------------------- lists
+
+
+async def test_an_empty_depot_says_what_to_do(gallery: Gallery) -> None:
+    await gallery.visit()
+    await expect(gallery.page.get_by_text("No pictures yet")).to_be_visible()
+    async with gallery.page.expect_file_chooser():
+        await gallery.page.get_by_role("button", name="Choose pictures").click()
+
+
+async def test_a_long_list_goes_on_as_it_is_scrolled(gallery: Gallery) -> None:
+    await fill(gallery.api, *(f"photo {n}" for n in range(110)))
+    await gallery.visit()
+    assert await gallery.tiles.count() < 110
+    while await gallery.page.get_by_text("110 pictures").count() == 0:
+        await gallery.page.keyboard.press("End")
+        await gallery.settled()
+    assert await gallery.titles() == [f"photo {n}" for n in reversed(range(110))]
+    await expect(gallery.page.get_by_role("button", name="More", exact=True)).to_be_hidden()
+
+
+async def test_without_an_observer_a_button_does_it(gallery: Gallery) -> None:
+    await fill(gallery.api, *(f"photo {n}" for n in range(60)))
+    await gallery.page.add_init_script("IntersectionObserver.prototype.observe = () => {}")
+    await gallery.visit()
+    await expect(gallery.tiles).to_have_count(50)
+    await gallery.page.get_by_role("button", name="More", exact=True).click()
+    await expect(gallery.tiles).to_have_count(60)
+
+
+async def test_a_list_that_fails_says_why_and_can_be_asked_for_again(gallery: Gallery) -> None:
+    async def fail(route: Route) -> None:
+        await route.fulfill(status=503, body='{"detail": "A backend does not answer."}')
+
+    await fill(gallery.api, "one")
+    await gallery.page.route("**/images?*", fail)
+    await gallery.visit()
+    await expect(gallery.page.get_by_text("A backend does not answer.")).to_be_visible()
+    await gallery.page.unroute_all()
+    await gallery.page.get_by_role("button", name="Try again").click()
+    await expect(gallery.tile("one")).to_be_visible()
+
+
+async def test_filters_are_in_the_address_so_back_forward_and_reload_work(gallery: Gallery) -> None:
+    await fill(gallery.api, "Lake", "Hill", tags=["sunset"])
+    await fill(gallery.api, "Lake at night", user_id="eve")
+    await gallery.visit()
+    search = gallery.page.get_by_label("Part of the title")
+    await search.fill("lake")
+    await expect(gallery.tiles).to_have_count(2)
+    await gallery.page.get_by_role("button", name="Filters").click()
+    await gallery.page.get_by_label("Tags").first.fill("sunset")
+    await expect(gallery.tiles).to_have_count(1)
+    assert gallery.page.url.endswith("/?title=lake&tags=sunset")
+    await gallery.page.go_back()
+    await expect(gallery.tiles).to_have_count(2)
+    await gallery.page.go_back()
+    await expect(gallery.tiles).to_have_count(3)
+    await expect(search).to_have_value("")
+    await gallery.page.go_forward()
+    await gallery.page.go_forward()
+    await expect(gallery.tiles).to_have_count(1)
+    await gallery.page.reload()
+    await expect(gallery.tiles).to_have_count(1)
+    await expect(search).to_have_value("lake")
+    await gallery.page.get_by_role("button", name="Filters").click()
+    await gallery.page.get_by_role("button", name="Clear").click()
+    await expect(gallery.tiles).to_have_count(3)
+
+
+async def test_users_and_dates_filter_too_and_nonsense_is_explained(gallery: Gallery) -> None:
+    await fill(gallery.api, "hers", user_id="ada")
+    await fill(gallery.api, "his", user_id="bob")
+    await gallery.visit("/?user_id=bob")
+    assert await gallery.titles() == ["his"]
+    await gallery.visit("/?date_to=2001-01-01")
+    await expect(gallery.page.get_by_text("No picture is like that")).to_be_visible()
+    await gallery.page.get_by_role("button", name="Show all").click()
+    await expect(gallery.tiles).to_have_count(2)
+    await gallery.visit("/?date_from=2026-02-01&date_to=2026-01-01")
+    await expect(gallery.page.get_by_text("date_from: Must not be after date_to.")).to_be_visible()
+
+
+# ---------------------------------------------------------------- one picture
+
+
+async def test_a_picture_opens_large_and_arrow_keys_lead_on(gallery: Gallery) -> None:
+    await fill(gallery.api, "first", "second", "third")
+    await gallery.visit()
+    await gallery.tile("third").focus()
+    await gallery.page.keyboard.press("Enter")
+    heading = gallery.viewer.get_by_role("heading")
+    await expect(heading).to_have_text("third")
+    await expect(gallery.viewer.get_by_role("button", name="Previous picture")).to_be_hidden()
+    await gallery.page.keyboard.press("ArrowRight")
+    await expect(heading).to_have_text("second")
+    await gallery.viewer.get_by_role("button", name="Next picture").click()
+    await expect(heading).to_have_text("first")
+    await gallery.page.keyboard.press("ArrowLeft")
+    await expect(heading).to_have_text("second")
+    await gallery.until_loaded(gallery.viewer.locator("#frame img"))
+    await gallery.page.keyboard.press("Escape")
+    await expect(gallery.viewer).to_be_hidden()
+    await expect(gallery.tile("second")).to_be_focused()
+    await gallery.page.wait_for_url(lambda url: not urlsplit(url).query)
+
+
+async def test_a_picture_has_an_address_and_back_leads_out_of_it(gallery: Gallery) -> None:
+    await fill(gallery.api, "first", "second")
+    await gallery.visit()
+    await gallery.look_at("first")
+    address = f"/?{urlsplit(gallery.page.url).query}"
+    await gallery.page.go_back()
+    await expect(gallery.viewer).to_be_hidden()
+    await expect(gallery.tile("first")).to_be_focused()
+    await gallery.visit(address)
+    await expect(gallery.viewer.get_by_role("heading")).to_have_text("first")
+    await gallery.viewer.get_by_role("button", name="Close").click()
+    await expect(gallery.viewer).to_be_hidden()
+    await gallery.page.wait_for_url(lambda url: not urlsplit(url).query)
+
+
+async def test_the_address_of_no_picture_says_so(gallery: Gallery) -> None:
+    await gallery.visit("/?image=0198c5a5-0000-7000-8000-000000000000")
+    await expect(gallery.viewer.get_by_role("alert")).to_contain_text("There is no image with this id.")
+
+
+async def test_a_picture_can_be_downloaded_as_it_is(gallery: Gallery) -> None:
+    data = picture("PNG", size=(50, 40))
+    await gallery.api.uploaded(data, title="mine", filename="Åland “1”.png")
+    await gallery.visit()
+    await gallery.look_at("mine")
+    async with gallery.page.expect_download() as begun:
+        await gallery.viewer.get_by_role("link", name="Download").click()
+    download = await begun.value
+    assert download.suggested_filename == "Åland “1”.png"
+    assert (await download.path()).read_bytes() == data
+
+
+async def test_tags_and_users_lead_to_their_pictures(gallery: Gallery) -> None:
+    await fill(gallery.api, "one", "two", tags=["R&D"])
+    await fill(gallery.api, "three")
+    await gallery.visit()
+    await gallery.look_at("one")
+    await gallery.viewer.get_by_role("link", name="R&D").click()
+    await expect(gallery.viewer).to_be_hidden()
+    await expect(gallery.tiles).to_have_count(2)
+
+
+# ---------------------------------------------------------------- as it should look
+
+
+async def test_all_eight_orientations_are_upright(gallery: Gallery, kept: Path) -> None:
+    for orientation in STORED:
+        await gallery.api.uploaded(stored(orientation), title=f"turned {orientation}")
+    await gallery.visit()
+    await gallery.until_loaded(gallery.tiles.locator("img"))
+    await gallery.page.screenshot(path=kept / "orientations.png")
+    for orientation in STORED:
+        seen = await gallery.screenshot(gallery.tile(f"turned {orientation}"))
+        assert seen.width / seen.height == pytest.approx(1.5, abs=0.05)
+        for (x, y), colour in CORNERS.items():
+            spot = seen.getpixel((seen.width // 4 + x * seen.width // 2, seen.height // 4 + y * seen.height // 2))
+            assert close(spot, colour), (orientation, colour, spot)
+
+
+def stored(orientation: int) -> bytes:
+    """Return a JPEG that looks the same for each EXIF orientation: 3 to 2, with a colour in each corner."""
+    upright = Image.new("RGB", (360, 240))
+    for (x, y), colour in CORNERS.items():
+        upright.paste(colour, (180 * x, 120 * y, 180 * (x + 1), 120 * (y + 1)))
+    turned = STORED[orientation]
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    return saved(upright if turned is None else upright.transpose(turned), exif)
+
+
+def saved(image: Image.Image, exif: Image.Exif) -> bytes:
+    """Return a JPEG; what it looks like upright is checked by Pillow's own rule."""
+    file = io.BytesIO()
+    image.save(file, "JPEG", exif=exif, quality=95)
+    shown = ImageOps.exif_transpose(Image.open(file))
+    assert close(shown.getpixel((10, 10)), "red")
+    return file.getvalue()
+
+
+def close(pixel: Any, colour: str) -> bool:
+    """Tell whether a pixel has about this colour."""
+    wanted = Image.new("RGB", (1, 1), colour).getpixel((0, 0))
+    assert isinstance(wanted, tuple)
+    return all(abs(a - b) < 40 for a, b in zip(pixel[:3], wanted, strict=True))
+
+
+async def test_a_placeholder_is_drawn_until_the_picture_is_there(gallery: Gallery) -> None:
+    going_on = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await going_on.wait()
+        await route.continue_()
+
+    async def with_placeholder(route: Route) -> None:
+        answer = await route.fetch()
+        document = await answer.json()
+        document["images"][0]["placeholder"] = blurhash_of("blue")
+        await route.fulfill(response=answer, json=document)
+
+    await fill(gallery.api, "one")
+    await gallery.page.route("**/images?*", with_placeholder)
+    await gallery.page.route("**/storage/images/**", hold)
+    await gallery.visit()
+    seen = await gallery.screenshot(gallery.tile("one"))
+    assert close(seen.getpixel((seen.width // 2, seen.height // 2)), "blue")
+    going_on.set()
+    await gallery.until_loaded(gallery.tiles.locator("img"))
+    seen = await gallery.screenshot(gallery.tile("one"))
+    assert close(seen.getpixel((seen.width // 4, seen.height // 4)), "white")
+
+
+def blurhash_of(colour: str) -> str:
+    """Return the BlurHash of a picture of one colour."""
+    image = Image.new("RGB", (32, 32), colour)
+    return str(blurhash_encode(image))
+
+
+async def test_variants_are_shown_where_there_are_some(gallery: Gallery) -> None:
+    await fill(gallery.api, "one")
+
+    async def with_variants(route: Route) -> None:
+        answer = await route.fetch()
+        document = await answer.json()
+        (image,) = document["images"]
+        image["variants"] = {
+            name: {"url": f"{image['url']}&is={name}", "width": width, "height": 240, "content_type": "image/webp"}
+            for name, width in {"thumb": 320, "display": 1080}.items()
+        }
+        await route.fulfill(response=answer, json=document)
+
+    async def serve(route: Route) -> None:
+        await route.fulfill(body=picture(size=(320, 240)), content_type="image/jpeg")
+
+    await gallery.page.route("**/images?*", with_variants)
+    await gallery.page.route("**/storage/images/**", serve)
+    await gallery.visit()
+    await gallery.until_loaded(gallery.tiles.locator("img"))
+    await gallery.look_at("one")
+    await gallery.until_loaded(gallery.viewer.locator("#frame img"))
+    pictures = [each.url.rpartition("&is=")[2] for each in gallery.requests if "/storage/" in each.url]
+    assert set(pictures) == {"thumb", "display"}
+    assert pictures[0] == "thumb"
+
+
+async def test_links_that_have_died_are_renewed(gallery: Gallery, clock: Clock) -> None:
+    await fill(gallery.api, "one")
+    await gallery.visit()
+    await gallery.until_loaded(gallery.tiles.locator("img"))
+    clock.advance(hours=3)
+    await gallery.look_at("one")
+    await expect(gallery.viewer.locator("#frame img")).to_have_class("there")
