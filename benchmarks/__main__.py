@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from . import cold_start, lists_dynamodb, lists_sqlite, overlap
+from . import cold_start, lists_dynamodb, lists_sqlite, overlap, publishing
 from .figures import Figure
 
 BENCHMARKS: dict[str, Callable[[], Coroutine[Any, Any, list[Figure]]]] = {
@@ -15,6 +15,7 @@ BENCHMARKS: dict[str, Callable[[], Coroutine[Any, Any, list[Figure]]]] = {
     "lists_dynamodb": lists_dynamodb.measure,
     "lists_sqlite": lists_sqlite.measure,
     "overlap": overlap.measure,
+    "publishing": publishing.measure,
 }
 
 

@@ -27,16 +27,21 @@ class Figure:
         return self.ratio <= self.goal
 
 
-async def medians(ways: Mapping[str, Callable[[], Awaitable[object]]], rounds: int) -> dict[str, float]:
+WARM_UP = 2  # rounds that do not count
+
+
+async def medians(
+    ways: Mapping[str, Callable[[], Awaitable[object]]], rounds: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, float]:
     """Return the median milliseconds of each way, all taken in turns, so that a busy moment is everyone's.
 
-    Each round begins with another one; the first two rounds only warm up.
+    Each round begins with another one, and there are WARM_UP more. `clock` tells seconds, of the wall or of CPU.
     """
     times: dict[str, list[float]] = {name: [] for name in ways}
     names = list(ways)
-    for n in range(rounds + 2):
+    for n in range(rounds + WARM_UP):
         for name in names[n % len(names) :] + names[: n % len(names)]:
-            began = time.perf_counter()
+            began = clock()
             await ways[name]()
-            times[name].append((time.perf_counter() - began) * 1000)
-    return {name: statistics.median(taken[2:]) for name, taken in times.items()}
+            times[name].append((clock() - began) * 1000)
+    return {name: statistics.median(taken[WARM_UP:]) for name, taken in times.items()}

@@ -6,9 +6,17 @@ from dataclasses import replace
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import cold_start, lists_dynamodb, lists_sqlite, overlap
+from benchmarks import cold_start, lists_dynamodb, lists_sqlite, overlap, publishing
 from benchmarks.__main__ import BENCHMARKS, main
 from benchmarks.figures import Figure
+
+
+async def test_publishing_is_measured_against_every_rival() -> None:
+    figures = await publishing.measure(rounds=1)
+    assert [each.name.rpartition("against ")[2] for each in figures] == ["plain thumbnails"] * 2 + [
+        "a draft decode"
+    ]
+    assert all(each.ours > 0 < each.rival for each in figures)
 
 
 async def test_the_overlap_of_an_upload_s_writes_is_measured() -> None:

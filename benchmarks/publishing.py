@@ -1,0 +1,89 @@
+"""What it takes to publish a photograph of 12 megapixels, from its last byte on, with both of its variants.
+
+Ours is the whole of `complete` on the local backend: verify, develop, encode, store, publish. Its rivals make
+pictures only: Pillow's plain `Image.thumbnail` of both sizes, not even saved; and the mere decode of the JPEG at
+the least scale that is large enough. CPU is that of all threads.
+"""
+
+import hashlib
+import io
+import random
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from PIL import Image
+
+from service.media.variants import DISPLAY, THUMB
+from service.model import Details, Expected
+from service.runtime import Runtime, open_service
+from service.settings import Settings
+
+from .figures import WARM_UP, Figure, medians
+
+SIZE = (4000, 3000)
+GOAL_THUMBNAILS, GOAL_DRAFT = 0.45, 1.8
+DETAILS = Details("ada", "A photo", "photo.jpg")
+
+
+async def measure(rounds: int = 15) -> list[Figure]:
+    """Return a figure for each rival."""
+    data = photograph()
+    with TemporaryDirectory() as place:
+        async with open_service(Settings(data_dir=Path(place))) as runtime:
+            complete = await arrived(runtime, data, 2 * (rounds + WARM_UP))
+            ways = {"ours": complete, "thumbnails": of(thumbnails, data), "draft": of(draft, data)}
+            wall = await medians(ways, rounds)
+            cpu = await medians(ways, rounds, time.process_time)
+    name = "a photograph of 12 megapixels is published"
+    return [
+        Figure(f"{name}, against plain thumbnails", wall["ours"], wall["thumbnails"], GOAL_THUMBNAILS),
+        Figure(f"{name}, CPU, against plain thumbnails", cpu["ours"], cpu["thumbnails"], GOAL_THUMBNAILS),
+        Figure(f"{name}, CPU, against a draft decode", cpu["ours"], cpu["draft"], GOAL_DRAFT),
+    ]
+
+
+def photograph() -> bytes:
+    """Return a JPEG with about as much detail as a photograph of its size: 0.3 bytes a pixel."""
+    chance = random.Random(1)
+    coarse = Image.frombytes("RGB", (40, 30), chance.randbytes(3 * 40 * 30)).resize(SIZE, Image.Resampling.BICUBIC)
+    grain = Image.effect_noise(SIZE, 20).convert("RGB")
+    file = io.BytesIO()
+    Image.blend(coarse, grain, 0.4).save(file, "JPEG", quality=88)
+    return file.getvalue()
+
+
+async def arrived(runtime: Runtime, data: bytes, count: int) -> Callable[[], Awaitable[object]]:
+    """Let so many uploads of these bytes arrive, and return what completes the next of them."""
+    uploads, depot = runtime.api.services.uploads, runtime.api.services.depot
+    expected = Expected("PUT", "image/jpeg", len(data), hashlib.sha256(data).hexdigest())
+    waiting = []
+    for _ in range(count):
+        upload, _ = await uploads.begin(DETAILS, expected)
+        await depot.objects.put(depot.upload_key(upload.image_id), data, expected.content_type)
+        waiting.append(upload.image_id)
+    return lambda: uploads.complete(waiting.pop(), DETAILS.user_id)
+
+
+def of(work: Callable[[bytes], None], data: bytes) -> Callable[[], Awaitable[object]]:
+    """Return work on these bytes as something to await."""
+
+    async def do() -> None:
+        work(data)
+
+    return do
+
+
+def thumbnails(data: bytes) -> None:
+    """Make both sizes as Pillow's tutorial does."""
+    for longest in (DISPLAY, THUMB):
+        with Image.open(io.BytesIO(data)) as picture:
+            picture.thumbnail((longest, longest))
+
+
+def draft(data: bytes) -> None:
+    """Decode at the least scale that is large enough for the larger size."""
+    with Image.open(io.BytesIO(data)) as picture:
+        picture.draft(None, (DISPLAY, DISPLAY * SIZE[1] // SIZE[0]))
+        picture.load()
