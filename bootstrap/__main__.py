@@ -1,6 +1,6 @@
 """`python -m bootstrap` is `pixdepot bootstrap`."""
 
-from .commands import bootstrap
+from pixdepot.commands.setting_up import bootstrap
 
 if __name__ == "__main__":
     bootstrap(prog_name="python -m bootstrap")

@@ -1,24 +1,19 @@
-"""`bootstrap up|down|status|package|template`: setting up AWS, with the service's own settings."""
+"""What `pixdepot bootstrap` and `pixdepot emulator` do: setting up AWS, with the service's own settings."""
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
-import click
-
-from service.settings import Settings, SettingsError
+from service.settings import Settings
 
 if TYPE_CHECKING:
     from .deployment import Deployment
-    from .packaging import Package, Target
+    from .packaging import Package
     from .resources import Resource
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,103 +113,8 @@ async def status(settings: Settings, package: "Package | None" = None) -> list[F
     ]
 
 
-def _settings() -> Settings:
-    try:
-        return Settings.from_env(os.environ)
-    except SettingsError as error:
-        raise click.ClickException(str(error)) from error
-
-
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    """Run to the end; what the person at the terminal can mend is told in a line."""
+def refusals() -> tuple[type[Exception], ...]:
+    """Return the errors that AWS's refusals come as: the SDK's own."""
     from botocore.exceptions import BotoCoreError, ClientError
 
-    try:
-        return asyncio.run(work)
-    except (SettingsError, BotoCoreError, ClientError, TimeoutError) as error:
-        raise click.ClickException(str(error)) from error
-
-
-def _built(target: "Target | None" = None) -> "Package":
-    """Return the package for what the SDK is set to speak to: AWS, or an emulator on this machine."""
-    from .packaging import Target, build
-    from .processes import ServerFailed
-
-    emulated = any(os.environ.get(name) for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_LAMBDA"))
-    try:
-        return build(target or (Target.this_machine() if emulated else Target.aws()))
-    except ServerFailed as error:
-        raise click.ClickException(str(error)) from error
-
-
-_with_lambda = click.option(
-    "--lambda", "on_lambda", is_flag=True, help="The API on Lambda behind API Gateway, too."
-)
-
-
-@click.group()
-def bootstrap() -> None:
-    """Set up S3 and DynamoDB for the aws backend, and the API on Lambda."""
-
-
-@bootstrap.command("up")
-@_with_lambda
-def up_command(on_lambda: bool) -> None:
-    """Make what is missing, and mend what differs. Safe to run again."""
-    made = _run(up(_settings(), _built() if on_lambda else None))
-    for name in made.names:
-        click.echo(f"made {name}")
-    click.echo("Everything is there.")
-    if made.url:
-        click.echo(f"The API is at {made.url}")
-
-
-@bootstrap.command("down")
-@_with_lambda
-@click.option("--yes", is_flag=True, help="Do not ask.")
-def down_command(on_lambda: bool, yes: bool) -> None:
-    """Remove the bucket and the tables, with every image in them."""
-    from .packaging import Package, Target
-
-    settings = _settings()
-    if not yes:
-        click.confirm(
-            f"Remove {settings.bucket}, {settings.table} and {settings.index_table} for good?", abort=True
-        )
-    # What is removed needs no code.
-    _run(down(settings, Package(Target.this_machine(), b"") if on_lambda else None))
-    click.echo("Everything is gone.")
-
-
-@bootstrap.command("status")
-@_with_lambda
-def status_command(on_lambda: bool) -> None:
-    """Say what is there and what differs; exit with 1 unless all is well."""
-    findings = _run(status(_settings(), _built() if on_lambda else None))
-    for each in findings:
-        click.echo(f"{each.state:8} {each.name}")
-    if any(each.state != "ok" for each in findings):
-        raise SystemExit(1)
-
-
-@bootstrap.command("package")
-@click.option("--architecture", type=click.Choice(["x86_64", "arm64"]), default="x86_64", show_default=True)
-@click.option(
-    "--python", default="", help="The function's Python, such as 3.13. By default this one, if it can be."
-)
-@click.option(
-    "--output", type=click.Path(path_type=Path, dir_okay=False), default="pixdepot.zip", show_default=True
-)
-def package_command(architecture: str, python: str, output: Path) -> None:
-    """Build the functions' zip for AWS, as template.yaml takes it."""
-    from .packaging import Target
-
-    package = _built(Target.aws(architecture, python))
-    output.write_bytes(package.zipped)
-    click.echo(f"{output}: {len(package.zipped):,} bytes for {package.target.runtime} on {architecture}")
-
-
-@bootstrap.command("template")
-def template_command() -> None:
-    """Print the SAM template of the whole deployment."""
-    click.echo(files(__package__).joinpath("template.yaml").read_text(), nl=False)
+    return BotoCoreError, ClientError

@@ -4,7 +4,7 @@ import re
 import tomllib
 from pathlib import Path
 
-from pixdepot.cli import serve
+from pixdepot.commands.serving import serve
 from tests.pictures import picture
 from tests.process.servers import COMMANDS, run, serving
 

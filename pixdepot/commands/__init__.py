@@ -1,0 +1,1 @@
+"""The commands of `pixdepot`, by what they are about; `terminal.py` is how all of them speak."""

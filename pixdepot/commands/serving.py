@@ -1,0 +1,115 @@
+"""Running the service: on this machine, on an emulator of AWS; whether it works, and how it is spoken to."""
+
+import json
+import logging
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from service.settings import described
+
+from .terminal import Tell, printing, run, settings
+
+if TYPE_CHECKING:
+    from bootstrap.doctor import Step
+
+
+def _settings_help() -> str:
+    rows = [f"  {name}{f'  [{default}]' if default else ''}\n      {doc}" for name, default, doc in described()]
+    return "\b\nSettings come from the environment:\n" + "\n".join(rows)
+
+
+@click.command(epilog=_settings_help())
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", default=8080, show_default=True, help="The port to listen on; 0 takes a free one.")
+@click.option(
+    "--data", type=click.Path(path_type=Path, file_okay=False), help="The data directory (PIXDEPOT_DATA_DIR)."
+)
+def serve(host: str, port: int, data: Path | None) -> None:
+    """Run the server until SIGTERM or Ctrl-C; what is in flight is finished."""
+    from service import logs, server
+
+    logs.set_up(sys.stderr)
+    chosen = settings()
+    if data:
+        chosen = replace(chosen, data_dir=data)
+
+    place = chosen.data_dir.absolute() if chosen.backend == "local" else f"the bucket {chosen.bucket}"
+
+    def started(url: str) -> None:
+        click.echo(f"Pixdepot listens on {url} and keeps its data in {place}")
+        click.echo(f"Try: curl {url}/images")
+
+    run(server.serve(chosen, host, port, started))
+
+
+@click.command()
+@click.option("--port", default=4566, show_default=True, help="The port to listen on, at 127.0.0.1.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    default="pixdepot-emulator",
+    show_default=True,
+    help="Where everything is kept, across a stop with Ctrl-C.",
+)
+def emulator(port: int, data: Path) -> None:
+    """Run AWS on this machine, with the API on Lambda behind API Gateway. Needs no Docker and no account."""
+    from bootstrap.commands import emulate
+    from bootstrap.processes import ServerFailed
+
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("bootstrap").setLevel(logging.INFO)
+
+    def started(url: str, variables: str) -> None:
+        click.echo(f"The API is at {url}")
+        click.echo(f"Try: curl {url}/images")
+        click.echo(f"For another process on the same data: export PIXDEPOT_BACKEND=aws {variables}")
+
+    run(emulate(settings(), data, port, started), ServerFailed)
+
+
+@click.command()
+@printing
+def doctor(tell: Tell) -> None:
+    """Send a picture the whole way through the configured backend; name the cause of what fails."""
+    import aiohttp
+
+    from bootstrap.doctor import Examination
+    from service.runtime import open_service
+    from service.server import answering, listen
+
+    async def examine() -> bool:
+        chosen, listening = settings(), listen("127.0.0.1", 0)
+        here = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        timeout = aiohttp.ClientTimeout(total=15)
+        async with (
+            open_service(chosen) as runtime,
+            answering(runtime.api, listening),
+            aiohttp.ClientSession(timeout=timeout) as http,
+        ):
+            depot = runtime.api.services.depot
+            examination = Examination(depot.objects, depot.records, chosen, http, here)
+            well = True
+            async for step in examination.steps():
+                tell({**asdict(step), "ok": step.ok}, _told(step))
+                well = well and step.ok
+        return well
+
+    if not run(examine()):
+        sys.exit(1)
+
+
+def _told(step: "Step") -> str:
+    failed = f"FAILED {step.name}\n       {step.cause}\n       {step.remedy}"
+    return f"ok     {step.name}" if step.ok else failed
+
+
+@click.command()
+def openapi() -> None:
+    """Print the API's description (OpenAPI 3.1)."""
+    from service.openapi import document
+
+    click.echo(json.dumps(document(), indent=2))

@@ -1,0 +1,113 @@
+"""Keeping a library in order: what is left behind, what disagrees, what is outdated, and moving it."""
+
+import sys
+
+import click
+
+from .terminal import Tell, bars, printing, run, settings
+
+
+@click.command()
+@printing
+def sweep(tell: Tell) -> None:
+    """Remove what abandoned, failed and deleted uploads have left behind, now."""
+    from service import logs
+    from service.runtime import open_service
+    from service.sweeper import Swept
+
+    logs.set_up(sys.stderr)
+
+    async def work() -> Swept:
+        async with open_service(settings()) as runtime:
+            return await runtime.sweeper.sweep()
+
+    swept = run(work())
+    tell(swept, f"{swept.removed} removed, {swept.failed} failed")
+    if swept.failed:
+        sys.exit(1)
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Change nothing.")
+@printing
+def reconcile(dry_run: bool, tell: Tell) -> None:
+    """Compare storage, database and index, all ways; remove what belongs to nothing, add what lists lack."""
+    from service import logs
+    from service.reconciler import Reconciled
+    from service.runtime import open_service
+
+    logs.set_up(sys.stderr)
+
+    async def work() -> Reconciled:
+        async with open_service(settings()) as runtime:
+            return await runtime.reconciler.reconcile(dry_run=dry_run)
+
+    found = run(work())
+    done = ("missing", "stale") if dry_run else ("added", "removed")
+    told = [
+        f"{found.orphans} orphans {'found' if dry_run else 'removed'}, {found.missing} objects missing",
+        f"{found.lists.missing} index rows {done[0]}, {found.lists.stale} {done[1]}",
+    ]
+    if found.lists.miscounted:
+        told.append(f"the usage of {found.lists.miscounted} users was miscounted")
+    tell(found, "\n".join(told))
+    if found.missing:
+        sys.exit(1)
+
+
+@click.command()
+@printing
+def reindex(tell: Tell) -> None:
+    """Build the index of a table that has none, and take over images of the service before this one.
+
+    Safe beside live traffic; one that is cut off goes on where it was.
+    """
+    from service import logs
+    from service.model import Reindexed
+    from service.runtime import open_service
+
+    logs.set_up(sys.stderr)
+
+    async def work() -> Reindexed:
+        done = Reindexed(0)
+        with bars() as progress:
+            bar = progress.add_task("Reindexing")
+            async with open_service(settings()) as runtime:
+                async for done in runtime.reindexer.reindex():
+                    progress.update(bar, completed=done.looked_at, total=max(done.total, done.looked_at))
+        return done
+
+    done = run(work())
+    tell(done, f"{done.indexed} images indexed, {done.adopted} taken over, {done.refused} refused")
+    if done.refused:
+        sys.exit(1)
+
+
+@click.command()
+@click.option("--rebuild", is_flag=True, help="Make them anew; without it they are counted only.")
+@printing
+def variants(rebuild: bool, tell: Tell) -> None:
+    """Find images whose variants are not what the settings ask for: of another format or size, or none at all.
+
+    Safe beside live traffic; one that is cut off goes on where it was. Links to old ones work until they expire.
+    """
+    from service import logs
+    from service.rebuilder import Rebuilt
+    from service.runtime import open_service
+
+    logs.set_up(sys.stderr)
+
+    async def work() -> Rebuilt:
+        done = Rebuilt()
+        with bars() as progress:
+            bar = progress.add_task("Looking at images", total=None)
+            async with open_service(settings()) as runtime:
+                async for done in runtime.rebuilder.rebuild(dry_run=not rebuild):
+                    progress.update(bar, description=f"{done.looked_at:,} images looked at")
+        return done
+
+    done = run(work())
+    made = f"{done.outdated - done.failed} made anew, {done.failed} failed"
+    tell(done, f"{done.looked_at} images looked at, {made if rebuild else f'{done.outdated} outdated'}")
+    if done.failed:
+        sys.exit(1)
