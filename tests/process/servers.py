@@ -35,8 +35,8 @@ class Finished:
     error: str
 
 
-async def run(*command: str, directory: Path, **settings: str) -> Finished:
-    """Run a command in a directory until it ends by itself."""
+async def run(*command: str, directory: Path, within: float = PATIENCE, **settings: str) -> Finished:
+    """Run a command in a directory until it ends by itself, within so many seconds."""
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=directory,
@@ -46,7 +46,7 @@ async def run(*command: str, directory: Path, **settings: str) -> Finished:
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        out, error = await asyncio.wait_for(process.communicate(), PATIENCE)
+        out, error = await asyncio.wait_for(process.communicate(), within)
     finally:
         await _ended(process)
     assert process.returncode is not None

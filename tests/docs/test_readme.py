@@ -1,21 +1,20 @@
-"""Every shell command of the README, word for word."""
+"""The README's commands, word for word."""
 
 import re
 import tomllib
 from pathlib import Path
 
 from pixdepot.commands.serving import serve
+from tests.docs.pages import ROOT, about, runs, typed
 from tests.pictures import picture
-from tests.process.servers import COMMANDS, run, serving
+from tests.process.servers import COMMANDS, serving
 
-ROOT = Path(__file__).parents[2]
-BLOCKS = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
-SET_UPS = [block.strip().split(" && ") for block in BLOCKS if "pip install" in block]
-SESSION = "\n".join(block for block in BLOCKS if "pip install" not in block)
+SET_UPS = [each.text.strip().split(" && ") for each in about("README.md", "pip install")]
 
 
-def test_two_lines_set_up_with_what_the_project_has() -> None:
-    """They are run, word for word, where a network is: `.ci/run` begins with them."""
+@runs("README.md", "pip install")
+def test_two_lines_set_up_with_what_the_project_has(script: str) -> None:
+    """They are run, word for word, where a network is: test_newcomer.py types one, and `.ci/run` the other."""
     assert [commands[-1] for commands in SET_UPS] == [".venv/bin/pixdepot serve", ".venv/bin/pytest"]
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert (ROOT / "constraints.txt").exists()
@@ -26,7 +25,13 @@ def test_two_lines_set_up_with_what_the_project_has() -> None:
         assert asked[1] in {None, *extras}
 
 
-async def test_all_that_is_typed_at_a_running_server_works(tmp_path: Path) -> None:
+@runs("CONTRIBUTING.md", "pip install")
+def test_contributors_set_up_as_the_readme_says(script: str) -> None:
+    assert script.strip().split(" && ") == SET_UPS[1]
+
+
+@runs("README.md", "localhost:8080")
+async def test_all_that_is_typed_at_a_running_server_works(script: str, tmp_path: Path) -> None:
     photo = picture(size=(800, 600), noise=True)
     (tmp_path / "photo.jpg").write_bytes(photo)
     (tmp_path / ".venv").symlink_to(COMMANDS.parent)
@@ -34,10 +39,9 @@ async def test_all_that_is_typed_at_a_running_server_works(tmp_path: Path) -> No
     assert {option.name: option.default for option in serve.params}["port"] == 8080
     command = f'exec {SET_UPS[0][-1]} "$@"'
     async with serving(tmp_path, "bash", "-euo", "pipefail", "-c", command, "bash") as server:
-        typed = SESSION.replace("8080", str(server.port))
-        assert typed.count(f":{server.port}/") >= 10
-        finished = await run("bash", "-euxo", "pipefail", "-c", typed, directory=tmp_path)
-    assert finished.code == 0, finished
-    downloads = re.findall(r"--output (\S+)", typed)
+        script = script.replace("8080", str(server.port))
+        assert script.count(f":{server.port}/") >= 10
+        await typed(script, tmp_path)
+    downloads = re.findall(r"--output (\S+)", script)
     assert downloads
     assert all((tmp_path / each).read_bytes() == photo for each in downloads)

@@ -1,4 +1,4 @@
-"""Writes the parts of docs/ that are generated; tests/unit/test_docs.py fails while they are stale."""
+"""The parts of docs/ that are generated; test_generated.py fails while they are stale."""
 
 import json
 import re
@@ -7,7 +7,7 @@ from pathlib import Path
 from bootstrap.policy import service_policy
 from service.settings import Settings, described
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 CONFIGURATION, AWS = DOCS / "configuration.md", DOCS / "aws.md"
 
 _INTRODUCTION = """# Configuration
@@ -33,6 +33,7 @@ def aws() -> str:
     return re.sub(r"(?s)(?<=```json\n).*?(?=\n```)", lambda _: policy, AWS.read_text())
 
 
-if __name__ == "__main__":
+def write() -> None:
+    """Write it all."""
     CONFIGURATION.write_text(configuration())
     AWS.write_text(aws())

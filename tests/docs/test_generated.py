@@ -1,6 +1,6 @@
 """Documentation that is generated is up to date."""
 
-from tests.docs import AWS, CONFIGURATION, aws, configuration
+from tests.docs.generated import AWS, CONFIGURATION, aws, configuration
 
 
 def test_the_configuration_page_lists_the_settings_there_are() -> None:

@@ -1,0 +1,93 @@
+"""What pages let a reader type that is about more than a server."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import platformdirs
+
+from bootstrap.emulator import Emulator
+from tests.aws.on_lambda import package
+from tests.docs.pages import runs, typed
+from tests.faults.__main__ import main as break_on_purpose
+from tests.issuer import running_issuer
+from tests.pictures import picture
+from tests.process.servers import Server, serving
+
+
+def cached() -> dict[str, str]:
+    """Return what lets a command find what was installed once."""
+    package()
+    return {"XDG_CACHE_HOME": str(platformdirs.user_cache_path())}
+
+
+@runs("docs/aws.md", "pixdepot bootstrap up")
+async def test_what_the_page_on_aws_says_sets_the_backend_up(
+    script: str, emulator: Emulator, tmp_path: Path
+) -> None:
+    script = script.replace("my-pictures", "pictures-of-the-aws-page")
+    finished = await typed(script, tmp_path, **emulator.sdk_environment)
+    assert "FAILED" not in finished.out
+    assert "made bucket pictures-of-the-aws-page" in finished.out
+
+
+@runs("docs/lambda.md", "bootstrap up --lambda")
+async def test_what_the_page_on_lambda_says_deploys_the_functions(
+    script: str, emulator: Emulator, tmp_path: Path
+) -> None:
+    script = script.replace("my-pictures", "pictures-of-the-lambda-page")
+    finished = await typed(script, tmp_path, **emulator.sdk_environment, **cached())
+    assert "The API is at " in finished.out
+    assert not re.search("^(missing|differs)", finished.out, re.MULTILINE)
+
+
+@runs("docs/lambda.md", "_user_request_")
+async def test_the_urls_on_the_page_on_lambda_are_those_of_the_emulator(
+    script: str, on_lambda: Server, tmp_path: Path
+) -> None:
+    finished = await typed(script.replace(":4566", f":{on_lambda.port}"), tmp_path)
+    assert finished.out.count('"images": ') == 2
+
+
+@runs("docs/lambda.md", "bootstrap package")
+async def test_the_page_on_lambda_makes_what_sam_takes(script: str, tmp_path: Path) -> None:
+    await typed(script, tmp_path, **cached())
+    assert (tmp_path / "template.yaml").read_text().startswith("# The whole deployment on AWS")
+    assert (tmp_path / "pixdepot.zip").stat().st_size > 1_000_000
+
+
+@runs("docs/lists.md", "pixdepot reindex")
+async def test_what_the_page_on_lists_says_takes_a_table_over(
+    script: str, emulator: Emulator, tmp_path: Path
+) -> None:
+    names = {f"PIXDEPOT_{name}": f"lists-page-{name[:5].lower()}" for name in ("BUCKET", "TABLE", "INDEX_TABLE")}
+    finished = await typed(script, tmp_path, PIXDEPOT_BACKEND="aws", **names, **emulator.sdk_environment)
+    assert "0 images indexed, 0 taken over, 0 refused" in finished.out
+
+
+@runs("docs/identity.md")
+async def test_what_the_page_on_identity_says_lets_those_in_who_have_a_token(script: str, tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").write_bytes(picture())
+    exports = "\n".join(line for line in script.splitlines() if line.startswith("export"))
+    request = script.removeprefix(exports)
+    audience = "https://images.example"
+    assert f"AUDIENCE={audience}" in exports
+    async with running_issuer() as issuer:
+        for name, value in {".well-known/jwks.json": "jwks", "https://example.eu.auth0.com": issuer.url}.items():
+            assert name in exports
+            exports = exports.replace(name, value)
+        started = ("bash", "-euc", f'{exports}\nexec pixdepot serve "$@"', "bash")
+        async with serving(tmp_path, *started) as server:
+            token = issuer.token("ada", aud=audience)
+            finished = await typed(request.replace(audience, server.url), tmp_path, TOKEN=token)
+    assert json.loads(finished.out)["metadata"]["user_id"] == "ada"
+
+
+@runs("CONTRIBUTING.md", "tests.faults")
+def test_what_is_said_of_breaking_it_on_purpose_can_be_asked_for(script: str) -> None:
+    """All of it takes two hours; its short form is what tests/faults runs."""
+    for line in script.splitlines():
+        python, *module, arguments = line.split(maxsplit=3)
+        assert [python, *module] == [".venv/bin/python", "-m", "tests.faults"]
+        break_on_purpose.make_context("tests.faults", shlex.split(arguments))
