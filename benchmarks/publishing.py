@@ -40,6 +40,7 @@ async def measure(rounds: int = 15) -> list[Figure]:
     return [
         Figure(f"{name}, against plain thumbnails", wall["ours"], wall["thumbnails"], GOAL_THUMBNAILS),
         Figure(f"{name}, CPU, against plain thumbnails", cpu["ours"], cpu["thumbnails"], GOAL_THUMBNAILS),
+        Figure(f"{name}, against a draft decode", wall["ours"], wall["draft"], GOAL_DRAFT),
         Figure(f"{name}, CPU, against a draft decode", cpu["ours"], cpu["draft"], GOAL_DRAFT),
     ]
 

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequ
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from typing import Protocol
 from weakref import WeakValueDictionary
 
@@ -297,15 +298,15 @@ class Depot:
                 return
             after = page.next
 
-    async def whole(self, key: str) -> bytearray:
+    async def whole(self, key: str) -> bytes:
         """Return an object's bytes; of one that is larger than a picture may be, enough to tell.
 
         Raises ObjectMissing.
         """
-        data = bytearray()
+        data = BytesIO()  # gives its bytes away without a copy, as it takes them where they are decoded
         async for chunk in await self.objects.open(key, 0, self.settings.max_image_bytes + 1):
-            data += chunk
-        return data
+            data.write(chunk)
+        return data.getvalue()
 
     async def erase(self, image_id: str, *, keep: Collection[str] = (), before: datetime | None = None) -> None:
         """Remove every object of an image or upload, but for those with the keys `keep`. Repeatable.

@@ -28,6 +28,21 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 _SLACK = 4  # times the picture may a decoder allocate: for a tile that is larger than its grid, an alpha plane
 
 
+class _JpegFile(JpegImageFile):
+    """Pillow's own, decoded at three eighths of its size as well: Pillow asks libjpeg for powers of two only."""
+
+    def draft(
+        self, mode: str | None, size: tuple[int, int] | None
+    ) -> tuple[str, tuple[int, int, float, float]] | None:
+        """See Pillow: prepare a decode at the least scale that is large enough."""
+        less = -(-3 * self.width // 8), -(-3 * self.height // 8)  # rounded up, as libjpeg does
+        drafted = super().draft(mode, size)
+        if drafted and size and self.decoderconfig == (2, 0) and less[0] >= size[0] and less[1] >= size[1]:
+            self._size, self.decoderconfig = less, (3, 0)  # asked for a third it takes the next eighth above
+            self.tile = [each._replace(extents=(0, 0, *less)) for each in self.tile]
+        return drafted
+
+
 def decode(data: bytes | bytearray | memoryview, content_type: str, max_pixels: int) -> Picture:
     """Return what a picture of this type is, having decoded every frame of it; see `service.media.inspect`.
 
@@ -107,7 +122,7 @@ def memory_to_decode(data: bytes | bytearray | memoryview, content_type: str, ma
 
 _FORMATS: Mapping[str, tuple[Callable[[memoryview, int], int], Callable[[BytesIO], ImageFile]]] = MappingProxyType(
     {  # Pillow's own classes, not Image.open: it imports more plugins as it goes, and makes an MPO of some JPEGs
-        "image/jpeg": (survey_jpeg, JpegImageFile),
+        "image/jpeg": (survey_jpeg, _JpegFile),
         "image/png": (survey_png, PngImageFile),
         "image/gif": (survey_gif, GifImageFile),
         "image/webp": (survey_webp, WebPImageFile),

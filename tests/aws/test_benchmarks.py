@@ -13,9 +13,8 @@ from benchmarks.figures import Figure
 
 async def test_publishing_is_measured_against_every_rival() -> None:
     figures = await publishing.measure(rounds=1)
-    assert [each.name.rpartition("against ")[2] for each in figures] == ["plain thumbnails"] * 2 + [
-        "a draft decode"
-    ]
+    rivals = [each.name.rpartition("against ")[2] for each in figures]
+    assert rivals == ["plain thumbnails"] * 2 + ["a draft decode"] * 2
     assert all(each.ours > 0 < each.rival for each in figures)
 
 

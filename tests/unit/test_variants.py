@@ -1,11 +1,12 @@
 """What people look at: the right way up, in the right colours, small, moving where it moved, and nothing else."""
 
 import io
+import random
 from typing import Any
 
 import pytest
 from blurhash_rs import blurhash_decode
-from PIL import Image, ImageCms, ImageDraw
+from PIL import Image, ImageChops, ImageCms, ImageDraw, ImageStat
 
 from service.errors import InvalidImage
 from service.media import Developed, Encoding, develop, inspect
@@ -82,6 +83,17 @@ def test_the_longer_side_is_as_long_as_it_may_be(
     sizes = {name: (each.width, each.height) for name, each in result.variants.items()}
     assert sizes == {"thumb": thumb, "display": display}
     assert {name: seen(result, name).size for name in sizes} == sizes
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}, {"subsampling": 1}])
+@pytest.mark.parametrize("width", [1081, 2000, 2160, 2880, 2881, 3001, 4320, 4321, 8640, 9001])
+def test_a_jpeg_looks_the_same_at_whatever_scale_it_is_decoded(width: int, options: dict[str, Any]) -> None:
+    patches = Image.frombytes("RGB", (40, 10), random.Random(width).randbytes(1200))
+    whole = patches.resize((width, width // 4 + 1), Image.Resampling.BICUBIC)
+    shown = seen(developed(saved(whole, "JPEG", quality=90, **options)))
+    assert shown.width == 1080
+    off = ImageChops.difference(shown, whole.resize(shown.size, Image.Resampling.LANCZOS))
+    assert max(ImageStat.Stat(off).rms) < 5  # a pixel out of its place makes it 6
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "AVIF"])
