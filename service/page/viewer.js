@@ -82,7 +82,7 @@ export class Viewer extends EventTarget {
     find("#description").textContent = description;
     find("#tags").replaceChildren(...tags.map((tag) => listed(searching(tag, { tags: tag }))));
     const day = new Date(created_at).toLocaleDateString(undefined, { dateStyle: "long" });
-    const size = `${width} × ${height}, ${bytes(file_size)}`;
+    const size = `${width}\u00a0×\u00a0${height}, ${bytes(file_size)}`;
     find("#facts").replaceChildren(searching(user, { user_id: user }), ` · ${day} · ${size}`);
   }
 
