@@ -144,6 +144,13 @@ def test_nothing_imports_bootstrap_but_the_command_line() -> None:
     assert all(within(name, "pixdepot.commands") for name in outside), outside
 
 
+def test_the_client_needs_nothing_of_the_service_and_no_library_but_aiohttp() -> None:
+    commands = {name for name in modules() if within(name, "pixdepot.cli")}
+    for name in {name for name in modules() if within(name, "pixdepot")} - commands:
+        outside = {each.partition(".")[0] for each in imports(name)} - sys.stdlib_module_names
+        assert outside <= {"pixdepot", "aiohttp", "yarl"}, name
+
+
 def test_errors_and_model_need_the_standard_library_only() -> None:
     for name in ("service.errors", "service.model", "service.settings"):
         assert {each.partition(".")[0] for each in imports(name)} <= sys.stdlib_module_names
@@ -155,6 +162,11 @@ def test_errors_and_model_need_the_standard_library_only() -> None:
         (
             "service.runtime",
             ["boto3", "botocore", "aiobotocore", "aioboto3", "aiohttp.web", "apispec", "jwt", "cryptography"],
+        ),
+        ("pixdepot", ["aiohttp", "click", "rich", "service", "bootstrap"]),
+        (
+            "pixdepot.client",
+            ["aiohttp.web", "aioboto3", "botocore", "PIL", "marshmallow", "click", "rich", "service", "bootstrap"],
         ),
         ("pixdepot.cli", ["aiohttp", "aioboto3", "botocore", "PIL", "marshmallow", "sqlite3"]),
         ("service.server", ["boto3", "botocore", "aiobotocore", "aioboto3", "apispec", "jwt", "cryptography"]),

@@ -1,0 +1,338 @@
+"""The async client of a Pixdepot."""
+
+import asyncio
+import os
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from contextlib import AsyncExitStack, aclosing
+from datetime import date
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+from urllib.parse import quote
+
+import aiohttp
+from yarl import URL
+
+from .downloads import download
+from .errors import NotFound, PixdepotError, PreconditionFailed, kind_of
+from .model import (
+    Deleted,
+    Image,
+    Link,
+    LinkedImage,
+    NewImage,
+    Page,
+    Progress,
+    Source,
+    Uploaded,
+    VariantName,
+    Visibility,
+    image_from,
+    linked_image_from,
+)
+from .transport import Transport
+from .uploads import upload
+
+_HERE = "http://127.0.0.1:8080"  # where `pixdepot serve` listens
+_BATCH = 100  # images, the most that one request deletes
+
+
+class Images(AsyncIterable[LinkedImage]):
+    """A list of images, newest first. It is asked for page by page, as it is iterated over."""
+
+    def __init__(self, fetch: Callable[[str | None], Awaitable[Page]]) -> None:
+        self._fetch = fetch
+
+    async def __aiter__(self) -> AsyncIterator[LinkedImage]:
+        async for page in self.pages():
+            for image in page.images:
+                yield image
+
+    async def pages(self, cursor: str | None = None) -> AsyncIterator[Page]:
+        """Yield page by page, from the start or from the `next_cursor` of a page of the same list."""
+        while True:
+            page = await self._fetch(cursor)
+            yield page
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+
+class Client:
+    """A Pixdepot at `base_url` (by default PIXDEPOT_URL, or else the server of this machine).
+
+    `token` is a bearer token, by default PIXDEPOT_TOKEN; it goes to the service, never to storage. `user_id` is who
+    writes, for services with open auth: a token says it by itself. A `session` of one's own is used as it is, and
+    left open. `timeout` is in seconds: for each call, and for each piece of a transfer. What fails in passing is
+    tried again up to `max_retries` times, after random waits that grow, and those that the service asks for.
+
+    Every method raises ConnectionFailed, TimedOut, UnreadableAnswer and APIErrors: `pixdepot.errors` draws them.
+    Use it as an async context manager; it may do many things at once.
+    """
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        token: str | None = None,
+        *,
+        user_id: str | None = None,
+        session: aiohttp.ClientSession | None = None,
+        timeout: float = 30.0,
+        max_retries: int = 5,
+    ) -> None:
+        url = URL(base_url or os.environ.get("PIXDEPOT_URL") or _HERE)
+        if url.scheme not in {"http", "https"} or not url.host:
+            raise ValueError("base_url must be an http or https URL, such as http://127.0.0.1:8080.")
+        self.base_url = str(url).rstrip("/")
+        self.user_id = user_id
+        self._token = token or os.environ.get("PIXDEPOT_TOKEN") or None
+        self._session = session
+        self._timeout = timeout
+        self._max_retries = max_retries
+        self._stack = AsyncExitStack()
+        self._transport_: Transport | None = None
+
+    def __repr__(self) -> str:
+        return f"Client({self.base_url!r})"
+
+    async def __aenter__(self) -> Self:
+        session = self._session
+        if session is None:
+            # Cookies would be kept from one storage link for the next.
+            session = await self._stack.enter_async_context(
+                aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+            )
+        self._transport_ = Transport(session, self.base_url, self._token, self._timeout, self._max_retries)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._transport_ = None
+        await self._stack.aclose()
+
+    @property
+    def _transport(self) -> Transport:
+        if self._transport_ is None:
+            raise RuntimeError("Use the client as `async with Client(...) as client:`.")
+        return self._transport_
+
+    async def upload(
+        self,
+        source: Source | NewImage,
+        *,
+        title: str | None = None,
+        filename: str | None = None,
+        description: str = "",
+        tags: Iterable[str] = (),
+        visibility: Visibility = "private",
+        strip_location: bool | None = None,
+        content_type: str | None = None,
+        sha256: str | None = None,
+        on_progress: Progress | None = None,
+    ) -> Image:
+        """Upload a picture straight into storage, and return the image once it is verified and published.
+
+        `NewImage` says what becomes of what is left out; it can be given whole, in place of source and details.
+        The digest is declared before the bytes go, so what is published is what was read. `on_progress(done, all)`
+        is told of bytes. One call makes one image, whatever is tried again on the way; two calls make two.
+        Raises OSError, UnknownFormat, SourceChanged and StorageRefused, too.
+        """
+        if not isinstance(source, NewImage):
+            source = NewImage(
+                source,
+                title=title,
+                filename=filename,
+                description=description,
+                tags=tuple(tags),
+                visibility=visibility,
+                strip_location=strip_location,
+                content_type=content_type,
+                sha256=sha256,
+            )
+        return await upload(self._transport, source, self.user_id, on_progress)
+
+    async def upload_many(
+        self,
+        sources: Iterable[Source | NewImage],
+        *,
+        concurrency: int = 8,
+        on_progress: Callable[[Source | NewImage, int, int], None] | None = None,
+    ) -> AsyncGenerator[Uploaded]:
+        """Upload several pictures, `concurrency` at once, and yield what became of each as soon as it is known.
+
+        A failure stops nothing: it is the result's `error`. `sources` is read as uploads begin. Leaving the loop
+        gives up those under way.
+        """
+
+        async def one(source: Source | NewImage) -> Uploaded:
+            told = None if on_progress is None else (lambda done, size: on_progress(source, done, size))
+            try:
+                return Uploaded(source, image=await self.upload(source, on_progress=told))
+            except (PixdepotError, OSError) as error:
+                return Uploaded(source, error=error)
+
+        async with aclosing(_as_they_end(map(one, sources), concurrency)) as results:
+            async for result in results:
+                yield result
+
+    def images(
+        self,
+        *,
+        user_id: str | None = None,
+        tags: Iterable[str] = (),
+        tags_match: Literal["all", "any"] = "all",
+        title: str | None = None,
+        date_from: date | str | None = None,
+        date_to: date | str | None = None,
+        page_size: int = 100,
+    ) -> Images:
+        """Return the images that fit, newest first: to iterate over, or page by page with `.pages()`.
+
+        `title` is a part of the title, in any case; dates are dates, datetimes or ISO 8601, and inclusive.
+        """
+        filters = {
+            "user_id": user_id,
+            "tags": ",".join(tags) or None,
+            "tags_match": tags_match if tags_match != "all" else None,
+            "title": title,
+            "date_from": _iso(date_from),
+            "date_to": _iso(date_to),
+            "limit": str(page_size),
+        }
+        query = {name: value for name, value in filters.items() if value is not None}
+
+        async def fetch(cursor: str | None) -> Page:
+            params = query if cursor is None else {**query, "cursor": cursor}
+            document = (await self._transport.call("GET", "/images", params=params)).document
+            return Page(
+                tuple(linked_image_from(each, each) for each in document["images"]), document["next_cursor"]
+            )
+
+        return Images(fetch)
+
+    async def get(self, image_id: str) -> LinkedImage:
+        """Return an image with its links. Raises NotFound."""
+        answer = await self._transport.call("GET", _path(image_id), params={"metadata_only": "true"})
+        return linked_image_from(answer.document, answer.document["metadata"], etag=answer.etag)
+
+    async def link(self, image_id: str, variant: VariantName = "original") -> Link:
+        """Return a link to a picture, or to a smaller one of it, for anyone. Raises NotFound.
+
+        An image that has no smaller ones is shown as it is.
+        """
+        image = await self.get(image_id)
+        smaller = image.variants.get(variant)
+        return Link(smaller.url if smaller else image.url, image.url_expires_at)
+
+    async def download(
+        self,
+        image: str | Image,
+        to: str | os.PathLike[str],
+        *,
+        on_progress: Progress | None = None,
+    ) -> Path:
+        """Write a picture to a file, or into a directory under its filename, and return the path.
+
+        The file is there whole, as it was uploaded by its sha256, or not at all; what was there before is replaced.
+        A download that broke off goes on where it was, in this call or the next. Raises NotFound, OSError,
+        DigestMismatch and StorageRefused, too.
+        """
+        known = image if isinstance(image, Image) else await self.get(image)
+        return await download(self._transport, known, Path(to), on_progress)
+
+    async def update(
+        self,
+        image_id: str,
+        *,
+        title: str | None = None,
+        description: str | None = None,
+        tags: Iterable[str] | None = None,
+        visibility: Visibility | None = None,
+        if_match: str | None = None,
+    ) -> Image:
+        """Change what an image says of itself, and return it; what is left out stays as it is.
+
+        `if_match` is an `etag`: PreconditionFailed where the image was changed since. Raises NotFound, Forbidden.
+        """
+        said = {
+            "title": title,
+            "description": description,
+            "tags": None if tags is None else tuple(tags),
+            "visibility": visibility,
+        }
+        changes = {name: value for name, value in said.items() if value is not None}
+        headers = {} if if_match is None else {"If-Match": if_match}
+        try:
+            answer = await self._transport.call("PATCH", _path(image_id), json=self._said(changes), headers=headers)
+        except PreconditionFailed as error:
+            if error.after_lost_answer:  # it may be this very change that was made
+                image = await self.get(image_id)
+                if all(getattr(image, name) == value for name, value in changes.items()):
+                    return image
+            raise
+        return image_from(Image, answer.document["metadata"], etag=answer.etag)
+
+    async def delete(self, image_id: str) -> None:
+        """Delete an image, for good. Raises NotFound and Forbidden."""
+        try:
+            await self._transport.call("DELETE", _path(image_id), json=self._said({}))
+        except NotFound as error:
+            if not error.after_lost_answer:
+                raise
+
+    async def delete_many(self, image_ids: Sequence[str]) -> list[Deleted]:
+        """Delete several images, for good, and return what became of each: a failure stops nothing."""
+        results = []
+        for start in range(0, len(image_ids), _BATCH):
+            results += await self._delete_batch(image_ids[start : start + _BATCH])
+        return results
+
+    async def _delete_batch(self, image_ids: Sequence[str]) -> list[Deleted]:
+        body = self._said({"image_ids": list(image_ids)})
+        answer = await self._transport.call("POST", "/images/batch-delete", json=body)
+        return [_deleted(each) for each in answer.document["results"]]
+
+    def _said(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        return body if self.user_id is None else {**body, "user_id": self.user_id}
+
+
+async def _as_they_end(works: Iterable[Awaitable[Uploaded]], concurrency: int) -> AsyncGenerator[Uploaded]:
+    """Yield results in the order in which they come, with so many at work."""
+    running: set[asyncio.Future[Uploaded]] = set()
+    waiting = iter(works)
+    try:
+        while True:
+            while len(running) < concurrency and (work := next(waiting, None)) is not None:
+                running.add(asyncio.ensure_future(work))
+            if not running:
+                return
+            ended, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            for each in ended:
+                yield each.result()
+    finally:
+        for each in running:
+            each.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+def _deleted(result: Mapping[str, Any]) -> Deleted:
+    status = result["status"]
+    return Deleted(result["image_id"], None if status == 200 else kind_of(status)(status, result["code"]))
+
+
+def _path(image_id: str) -> str:
+    return f"/images/{quote(image_id, safe='')}"
+
+
+def _iso(when: date | str | None) -> str | None:
+    return when.isoformat() if isinstance(when, date) else when

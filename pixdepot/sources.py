@@ -1,0 +1,120 @@
+"""Where pictures come from: anything that can be read is made a file whose size, digest and format are known."""
+
+import asyncio
+import hashlib
+import io
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import SpooledTemporaryFile
+from typing import IO
+
+from .errors import SourceChanged, UnknownFormat
+from .model import NewImage, Source
+
+CHUNK = 256 * 1024  # bytes
+_IN_MEMORY = 1024 * 1024  # bytes of what cannot be read twice; the rest goes to a temporary file
+_HEAD = 64  # bytes
+_ENDINGS = {
+    "image/jpeg": ".jpg",
+    "image/png": ".png",
+    "image/gif": ".gif",
+    "image/webp": ".webp",
+    "image/avif": ".avif",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A picture that can be read again and again while it is open."""
+
+    filename: str
+    content_type: str
+    size: int
+    sha256: str
+    file: IO[bytes]
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield all of it, from the start. Raises SourceChanged when there is more or less of it than there was."""
+        left = self.size
+        await asyncio.to_thread(self.file.seek, 0)
+        while chunk := await asyncio.to_thread(self.file.read, CHUNK):
+            left -= len(chunk)
+            if left < 0:
+                break
+            yield chunk
+        if left:
+            raise SourceChanged("The file changed its size while it was sent.")
+
+
+@asynccontextmanager
+async def opened(new: NewImage) -> AsyncIterator[Content]:
+    """Open a picture for the length of the block.
+
+    What can be read only once (a file object, an iterator) is read whole first, into memory or a temporary file:
+    so its size and its digest are signed with the link, and it can be sent again. Raises OSError and UnknownFormat.
+    """
+    async with _readable(new.source) as file:
+        size, sha256, head = await asyncio.to_thread(_measured, file, new.sha256)
+        content_type = new.content_type or sniffed(head)
+        if content_type is None:
+            raise UnknownFormat("These bytes are no JPEG, PNG, GIF, WebP or AVIF.")
+        filename = new.filename or _name(new.source) or f"image{_ENDINGS.get(content_type, '')}"
+        yield Content(filename, content_type, size, sha256, file)
+
+
+@asynccontextmanager
+async def _readable(source: Source) -> AsyncIterator[IO[bytes]]:
+    """Open what can be read from the start, any number of times."""
+    if isinstance(source, str | os.PathLike):
+        file: IO[bytes] = await asyncio.to_thread(open, source, "rb")
+    elif isinstance(source, bytes | bytearray | memoryview):
+        file = io.BytesIO(source)
+    else:
+        file = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - closed below, as the others are
+    with file:
+        async for chunk in _read_once(source):
+            await asyncio.to_thread(file.write, chunk)
+        yield file
+
+
+async def _read_once(source: Source) -> AsyncIterator[bytes]:
+    if isinstance(source, str | os.PathLike | bytes | bytearray | memoryview):
+        return
+    if hasattr(source, "__aiter__"):
+        async for chunk in source:
+            yield chunk
+    else:
+        while chunk := await asyncio.to_thread(source.read, CHUNK):
+            yield chunk
+
+
+def _measured(file: IO[bytes], known: str | None) -> tuple[int, str, bytes]:
+    """Return the size, the digest and the first bytes of a file."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    head = file.read(_HEAD)
+    file.seek(0)
+    return size, known or hashlib.file_digest(file, "sha256").hexdigest(), head  # type: ignore[arg-type]
+
+
+def _name(source: Source) -> str | None:
+    path = source if isinstance(source, str | os.PathLike) else getattr(source, "name", None)
+    return Path(path).name if isinstance(path, str | os.PathLike) else None
+
+
+def sniffed(head: bytes) -> str | None:
+    """Return the media type that a picture's first 64 bytes show, None where Pixdepot takes no such thing."""
+    if head.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "image/png"
+    if head.startswith((b"GIF87a", b"GIF89a")):
+        return "image/gif"
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return "image/webp"
+    # A box of brands, of which AVIF's need not be the first.
+    brands = head[8 : int.from_bytes(head[:4], "big")] if head[4:8] == b"ftyp" else b""
+    return "image/avif" if b"avif" in brands or b"avis" in brands else None
