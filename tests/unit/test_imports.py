@@ -145,7 +145,7 @@ def test_nothing_imports_bootstrap_but_the_command_line() -> None:
 
 
 def test_the_client_needs_nothing_of_the_service_and_no_library_but_aiohttp() -> None:
-    commands = {name for name in modules() if within(name, "pixdepot.cli")}
+    commands = {name for name in modules() if within(name, "pixdepot.cli") or within(name, "pixdepot.commands")}
     for name in {name for name in modules() if within(name, "pixdepot")} - commands:
         outside = {each.partition(".")[0] for each in imports(name)} - sys.stdlib_module_names
         assert outside <= {"pixdepot", "aiohttp", "yarl"}, name
