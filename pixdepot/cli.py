@@ -8,7 +8,7 @@ import click
 from .commands.completion import completion
 from .commands.serving import doctor, emulator, openapi, serve
 from .commands.setting_up import bootstrap
-from .commands.upkeep import reconcile, reindex, sweep, variants
+from .commands.upkeep import migrate, reconcile, reindex, sweep, variants
 
 _EPILOG = "A command ends with 0 when all is done, with 1 when something failed, with 2 when it was called wrongly."
 
@@ -19,5 +19,8 @@ def main() -> None:
     """Upload, keep and find pictures."""
 
 
-for _command in (serve, emulator, doctor, bootstrap, sweep, reconcile, reindex, variants, openapi, completion):
+_SERVER = (serve, emulator, doctor, openapi, bootstrap)
+_UPKEEP = (sweep, reconcile, reindex, variants, migrate)
+
+for _command in (*_SERVER, *_UPKEEP, completion):
     main.add_command(_command)

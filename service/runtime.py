@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ from .identity import Identity
 from .images import Depot, ImageRepository, ImageService, ObjectStore
 from .inspection import Inspector
 from .limits import RateLimiter
+from .migrator import Migrator
 from .rebuilder import Rebuilder
 from .reconciler import Reconciler
 from .reindexer import Reindexer
@@ -49,14 +50,39 @@ async def open_service(settings: Settings, clock: Callable[[], datetime] = model
     Raises OSError when the data directory cannot be made. AWS need not answer yet.
     """
     async with AsyncExitStack() as stack:
-        open_backend = {"local": local_backend, "aws": aws_backend}[settings.backend]
-        backend = await stack.enter_async_context(open_backend(settings, clock))
-        depot = Depot(backend.objects, backend.records, settings, Inspector(settings), clock)
+        depot, routes = await stack.enter_async_context(_opened_depot(settings, clock))
         identity = await stack.enter_async_context(opened_identity(settings))
         rates = RateLimiter(settings.rate_limit)
         services = Services(ImageService(depot), UploadService(depot), depot, identity, _described, rates)
-        api = Api(services, backend.routes)
+        api = Api(services, routes)
         yield Runtime(api, Sweeper(depot), Reconciler(depot), Reindexer(depot), Rebuilder(depot))
+
+
+@asynccontextmanager
+async def open_migrator(
+    settings: Settings, target: str, clock: Callable[[], datetime] = model.now
+) -> AsyncIterator[Migrator]:
+    """Open both backends, and what copies images to `target` ("local" or "aws") from the other.
+
+    Raises SettingsError where there is no local data to copy.
+    """
+    source = {"aws": "local", "local": "aws"}[target]
+    if source == "local" and not (settings.data_dir / "pixdepot.db").exists():
+        raise SettingsError(f"{settings.data_dir} is no data directory of Pixdepot.")
+    async with (
+        _opened_depot(replace(settings, backend=source), clock) as (here, _),
+        _opened_depot(replace(settings, backend=target), clock) as (there, _),
+    ):
+        yield Migrator(here, there)
+
+
+@asynccontextmanager
+async def _opened_depot(
+    settings: Settings, clock: Callable[[], datetime]
+) -> AsyncIterator[tuple[Depot, tuple[Route, ...]]]:
+    open_backend = {"local": local_backend, "aws": aws_backend}[settings.backend]
+    async with open_backend(settings, clock) as backend:
+        yield Depot(backend.objects, backend.records, settings, Inspector(settings), clock), backend.routes
 
 
 def _described() -> Mapping[str, Any]:

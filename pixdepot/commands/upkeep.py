@@ -1,6 +1,8 @@
 """Keeping a library in order: what is left behind, what disagrees, what is outdated, and moving it."""
 
 import sys
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import click
 
@@ -109,5 +111,56 @@ def variants(rebuild: bool, tell: Tell) -> None:
     done = run(work())
     made = f"{done.outdated - done.failed} made anew, {done.failed} failed"
     tell(done, f"{done.looked_at} images looked at, {made if rebuild else f'{done.outdated} outdated'}")
+    if done.failed:
+        sys.exit(1)
+
+
+@click.command()
+@click.option(
+    "--to",
+    "target",
+    type=click.Choice(["aws", "local"]),
+    required=True,
+    help="The backend that images are copied to.",
+)
+@click.option(
+    "--data", type=click.Path(path_type=Path, file_okay=False), help="The data directory (PIXDEPOT_DATA_DIR)."
+)
+@click.option("--dry-run", is_flag=True, help="Look at everything, and change nothing.")
+@printing
+def migrate(target: str, data: Path | None, dry_run: bool, tell: Tell) -> None:
+    """Copy all images from one backend to the other: as they are, with all that is known of them, verified.
+
+    The settings name both. What is there is compared, not copied again: one that is cut off goes on where it was.
+    Nothing is removed. Uploads that wait for their bytes are not copied, nor is what was deleted.
+    """
+    from rich.filesize import decimal
+
+    from service import logs
+    from service.migrator import Migrated
+    from service.runtime import open_migrator
+
+    logs.set_up(sys.stderr)
+    chosen = settings()
+    if data:
+        chosen = replace(chosen, data_dir=data)
+
+    async def work() -> Migrated:
+        done = Migrated(0)
+        with bars() as progress:
+            bar = progress.add_task("Looking", total=None)
+            async with open_migrator(chosen, target) as migrator:
+                async for done in migrator.migrate(dry_run=dry_run):
+                    told = f"{done.looked_at:,} of {done.total:,} images, {decimal(done.copied_bytes)} copied"
+                    progress.update(bar, description=told, completed=done.looked_at, total=done.total)
+        return done
+
+    done = run(work())
+    would = "to be " if dry_run else ""
+    told = [
+        f"{done.copied} images {would}copied ({decimal(done.copied_bytes)}), {done.updated} {would}updated",
+        f"{done.there} there already, {done.deleted} deleted meanwhile, {done.failed} failed",
+    ]
+    tell({**asdict(done), "dry_run": dry_run}, ", ".join(told))
     if done.failed:
         sys.exit(1)

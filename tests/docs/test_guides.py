@@ -8,6 +8,9 @@ from pathlib import Path
 import platformdirs
 
 from bootstrap.emulator import Emulator
+from service.model import Details
+from service.runtime import open_service
+from service.settings import Settings
 from tests.aws.on_lambda import package
 from tests.docs.pages import runs, typed
 from tests.faults.__main__ import main as break_on_purpose
@@ -30,6 +33,20 @@ async def test_what_the_page_on_aws_says_sets_the_backend_up(
     finished = await typed(script, tmp_path, **emulator.sdk_environment)
     assert "FAILED" not in finished.out
     assert "made bucket pictures-of-the-aws-page" in finished.out
+
+
+@runs("docs/migrate.md")
+async def test_what_the_page_on_migrating_says_moves_everything(
+    script: str, emulator: Emulator, tmp_path: Path
+) -> None:
+    async with open_service(Settings(data_dir=tmp_path / "pixdepot-data")) as runtime:
+        await runtime.api.services.images.upload(Details("ada", "A photo", "photo.jpg"), picture())
+    script = script.replace("my-pictures", "pictures-of-the-page-on-migrating")
+    names = {"PIXDEPOT_TABLE": "migrate-page-table", "PIXDEPOT_INDEX_TABLE": "migrate-page-index"}
+    finished = await typed(script, tmp_path, **names, **emulator.sdk_environment)
+    assert "FAILED" not in finished.out
+    copied = [line.split(" images copied")[0] for line in finished.out.splitlines() if "images copied" in line]
+    assert copied == ["1", "0", "0"]  # there, there again, and back
 
 
 @runs("docs/lambda.md", "bootstrap up --lambda")

@@ -18,7 +18,7 @@ PACKAGES = ("service", "lambda_adapter", "bootstrap", "pixdepot")
 FLOORS = [
     {"model", "errors", "settings", "logs", "limits"},
     {"http", "jsonbody", "forms", "media", "search", "jwks", "tokens"},
-    {"admission", "inspection", "images", "uploads", "sweeper", "reconciler", "reindexer", "rebuilder"},
+    {"admission", "inspection", "images", "uploads", "sweeper", "reconciler", "reindexer", "rebuilder", "migrator"},
     {"fields", "schemas", "identity", "bodies", "problems", "cors", "endpoints", "api", "openapi"},
     {"runtime", "page"},
     {"server"},
