@@ -50,15 +50,16 @@ from .model import (
 )
 
 if TYPE_CHECKING:
-    from .client import Client, Images
+    from .client import Client
+    from .lists import Images
 else:
 
     def __getattr__(name: str) -> Any:
         """Load the client, and aiohttp with it, where it is first asked for: most commands never ask."""
         if name in {"Client", "Images"}:
-            from . import client
+            from . import client, lists
 
-            return getattr(client, name)
+            return client.Client if name == "Client" else lists.Images
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -2,18 +2,10 @@
 
 import asyncio
 import os
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterable,
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Iterable,
-    Mapping,
-    Sequence,
-)
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from datetime import date
+from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -24,13 +16,13 @@ from yarl import URL
 
 from .downloads import download
 from .errors import NotFound, PixdepotError, PreconditionFailed, kind_of
+from .lists import Images, list_query
 from .model import (
     Deleted,
     Image,
     Link,
     LinkedImage,
     NewImage,
-    Page,
     Progress,
     Source,
     Uploaded,
@@ -44,27 +36,6 @@ from .uploads import upload
 
 _HERE = "http://127.0.0.1:8080"  # where `pixdepot serve` listens
 _BATCH = 100  # images, the most that one request deletes
-
-
-class Images(AsyncIterable[LinkedImage]):
-    """A list of images, newest first. It is asked for page by page, as it is iterated over."""
-
-    def __init__(self, fetch: Callable[[str | None], Awaitable[Page]]) -> None:
-        self._fetch = fetch
-
-    async def __aiter__(self) -> AsyncIterator[LinkedImage]:
-        async for page in self.pages():
-            for image in page.images:
-                yield image
-
-    async def pages(self, cursor: str | None = None) -> AsyncIterator[Page]:
-        """Yield page by page, from the start or from the `next_cursor` of a page of the same list."""
-        while True:
-            page = await self._fetch(cursor)
-            yield page
-            cursor = page.next_cursor
-            if cursor is None:
-                return
 
 
 class Client:
@@ -94,12 +65,12 @@ class Client:
             raise ValueError("base_url must be an http or https URL, such as http://127.0.0.1:8080.")
         self.base_url = str(url).rstrip("/")
         self.user_id = user_id
-        self._token = token or os.environ.get("PIXDEPOT_TOKEN") or None
+        self._token = os.environ.get("PIXDEPOT_TOKEN") if token is None else token
         self._session = session
         self._timeout = timeout
         self._max_retries = max_retries
         self._stack = AsyncExitStack()
-        self._transport_: Transport | None = None
+        self._opened: Transport | None = None
 
     def __repr__(self) -> str:
         return f"Client({self.base_url!r})"
@@ -111,20 +82,20 @@ class Client:
             session = await self._stack.enter_async_context(
                 aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
             )
-        self._transport_ = Transport(session, self.base_url, self._token, self._timeout, self._max_retries)
+        self._opened = Transport(session, self.base_url, self._token, self._timeout, self._max_retries)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._transport_ = None
+        self._opened = None
         await self._stack.aclose()
 
     @property
     def _transport(self) -> Transport:
-        if self._transport_ is None:
+        if self._opened is None:
             raise RuntimeError("Use the client as `async with Client(...) as client:`.")
-        return self._transport_
+        return self._opened
 
     async def upload(
         self,
@@ -170,7 +141,7 @@ class Client:
     ) -> AsyncGenerator[Uploaded]:
         """Upload several pictures, `concurrency` at once, and yield what became of each as soon as it is known.
 
-        A failure stops nothing: it is the result's `error`. `sources` is read as uploads begin. Leaving the loop
+        A failure stops nothing: it is the result's `error`. `sources` is read as uploads begin; to leave the loop
         gives up those under way.
         """
 
@@ -178,7 +149,7 @@ class Client:
             told = None if on_progress is None else (lambda done, size: on_progress(source, done, size))
             try:
                 return Uploaded(source, image=await self.upload(source, on_progress=told))
-            except (PixdepotError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - a source may raise anything
                 return Uploaded(source, error=error)
 
         async with aclosing(_as_they_end(map(one, sources), concurrency)) as results:
@@ -200,25 +171,16 @@ class Client:
 
         `title` is a part of the title, in any case; dates are dates, datetimes or ISO 8601, and inclusive.
         """
-        filters = {
-            "user_id": user_id,
-            "tags": ",".join(tags) or None,
-            "tags_match": tags_match if tags_match != "all" else None,
-            "title": title,
-            "date_from": _iso(date_from),
-            "date_to": _iso(date_to),
-            "limit": str(page_size),
-        }
-        query = {name: value for name, value in filters.items() if value is not None}
-
-        async def fetch(cursor: str | None) -> Page:
-            params = query if cursor is None else {**query, "cursor": cursor}
-            document = (await self._transport.call("GET", "/images", params=params)).document
-            return Page(
-                tuple(linked_image_from(each, each) for each in document["images"]), document["next_cursor"]
-            )
-
-        return Images(fetch)
+        query = list_query(
+            user_id=user_id,
+            tags=tags,
+            tags_match=tags_match,
+            title=title,
+            date_from=date_from,
+            date_to=date_to,
+            page_size=page_size,
+        )
+        return Images(self._transport, query)
 
     async def get(self, image_id: str) -> LinkedImage:
         """Return an image with its links. Raises NotFound."""
@@ -294,13 +256,21 @@ class Client:
         """Delete several images, for good, and return what became of each: a failure stops nothing."""
         results = []
         for start in range(0, len(image_ids), _BATCH):
-            results += await self._delete_batch(image_ids[start : start + _BATCH])
+            batch = image_ids[start : start + _BATCH]
+            try:
+                results += await self._delete_batch(batch)
+            except PixdepotError as error:
+                results += [Deleted(image_id, error) for image_id in batch]
         return results
 
     async def _delete_batch(self, image_ids: Sequence[str]) -> list[Deleted]:
         body = self._said({"image_ids": list(image_ids)})
         answer = await self._transport.call("POST", "/images/batch-delete", json=body)
-        return [_deleted(each) for each in answer.document["results"]]
+        gone = {200, 404} if answer.after_lost_answer else {200}
+        return [
+            Deleted(image_id, None if status in gone else kind_of(status)(status, code))
+            for image_id, status, code in map(itemgetter("image_id", "status", "code"), answer.document["results"])
+        ]
 
     def _said(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
         return body if self.user_id is None else {**body, "user_id": self.user_id}
@@ -325,14 +295,5 @@ async def _as_they_end(works: Iterable[Awaitable[Uploaded]], concurrency: int) -
         await asyncio.gather(*running, return_exceptions=True)
 
 
-def _deleted(result: Mapping[str, Any]) -> Deleted:
-    status = result["status"]
-    return Deleted(result["image_id"], None if status == 200 else kind_of(status)(status, result["code"]))
-
-
 def _path(image_id: str) -> str:
     return f"/images/{quote(image_id, safe='')}"
-
-
-def _iso(when: date | str | None) -> str | None:
-    return when.isoformat() if isinstance(when, date) else when

@@ -30,9 +30,9 @@ async def download(transport: Transport, image: Image, to: Path, on_progress: Pr
         fetching = _Fetching(transport, image, file, on_progress or (lambda _done, _all: None))
         try:
             await fetching.whole()
-        except DigestMismatch:
-            await asyncio.to_thread(part.unlink)
-            raise
+        finally:
+            if not fetching.worth_keeping:
+                await asyncio.to_thread(part.unlink, missing_ok=True)
         await asyncio.to_thread(os.fsync, file.fileno())
     await asyncio.to_thread(os.replace, part, path)
     return path
@@ -53,6 +53,11 @@ class _Fetching:
         self._on_progress = on_progress
         self._done = 0
         self._digest = hashlib.sha256()
+
+    @property
+    def worth_keeping(self) -> bool:
+        """Return whether there is something that is the picture, or its beginning."""
+        return self._is_right() or 0 < self._done < self._image.file_size
 
     async def whole(self) -> None:
         """Fetch what is missing. Raises DigestMismatch when the whole is not right, even fetched anew."""
@@ -88,18 +93,20 @@ class _Fetching:
     @asynccontextmanager
     async def _answer(self) -> AsyncIterator[aiohttp.ClientResponse]:
         """Ask the service, and then the storage if it says so. Raises what they refuse with."""
-        rest = {"Range": f"bytes={self._done}-"} if self._done else {}
-        # The picture's ETag is its digest; in storage it is something else, but what a link leads to never changes.
-        held = {"If-Range": f'"{self._image.sha256}"'} if rest else {}
+        wanted = {"Accept-Encoding": "identity"}
+        if self._done:
+            wanted["Range"] = f"bytes={self._done}-"
+        # The picture's ETag is its digest; in storage it is another, but what a link leads to never changes.
+        held = {**wanted, "If-Range": f'"{self._image.sha256}"'}
         path = f"/images/{self._image.image_id}?download=true"
-        async with self._transport.picture(path, {**rest, **held}) as answer:
+        async with self._transport.picture(path, held if self._done else wanted) as answer:
             if answer.status in {200, 206}:
                 yield answer
                 return
             if answer.status != 302:
                 raise await refusal(answer)
             elsewhere = answer.headers["Location"]
-        async with self._transport.storage("GET", elsewhere, rest) as response:
+        async with self._transport.storage("GET", elsewhere, wanted) as response:
             if response.status not in {200, 206}:
                 raise StorageRefused(response.status, retry_after(response.headers.get("Retry-After")))
             yield response

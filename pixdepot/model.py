@@ -107,7 +107,7 @@ class Uploaded:
 
     source: Source | NewImage
     image: Image | None = None
-    error: PixdepotError | OSError | None = None
+    error: Exception | None = None
 
 
 @dataclass(frozen=True, slots=True)

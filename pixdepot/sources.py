@@ -48,6 +48,11 @@ class Content:
         if left:
             raise SourceChanged("The file changed its size while it was sent.")
 
+    async def changed(self) -> bool:
+        """Return whether there is now something else than there was."""
+        size, sha256, _ = await asyncio.to_thread(_measured, self.file, None)
+        return (size, sha256) != (self.size, self.sha256)
+
 
 @asynccontextmanager
 async def opened(new: NewImage) -> AsyncIterator[Content]:

@@ -15,10 +15,11 @@ from .retries import Attempts, retry_after
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the service answered."""
+    """What the service answered; `after_lost_answer` as in APIError."""
 
     document: Mapping[str, Any]
     etag: str | None
+    after_lost_answer: bool
 
 
 class Transport:
@@ -58,20 +59,22 @@ class Transport:
         attempts = self.attempts()
         while True:
             try:
-                return await self._called(method, url, {**described, **(headers or {})}, body)
+                return await self._called(method, url, {**described, **(headers or {})}, body, attempts.lost)
             except APIError as error:
                 error.after_lost_answer = attempts.lost
                 await attempts.again(error)
             except ConnectionFailed as error:
                 await attempts.again(error)
 
-    async def _called(self, method: str, url: URL, headers: Mapping[str, str], body: bytes | None) -> Answer:
+    async def _called(
+        self, method: str, url: URL, headers: Mapping[str, str], body: bytes | None, after_lost_answer: bool
+    ) -> Answer:
         whole = aiohttp.ClientTimeout(total=self.timeout)
         sent = {**headers, **self._authorization}
         async with self._answer(method, url, sent, None if body is None else _once(body), whole) as response:
             if response.status >= 300:
                 raise await refusal(response)
-            return Answer(_document(await response.read()), response.headers.get("ETag"))
+            return Answer(_document(await response.read()), response.headers.get("ETag"), after_lost_answer)
 
     @asynccontextmanager
     async def picture(self, path: str, headers: Mapping[str, str]) -> AsyncIterator[aiohttp.ClientResponse]:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import PurePath
 from typing import Any
 
-from .errors import Conflict, ConnectionFailed, Gone, StorageRefused, TimedOut
+from .errors import Conflict, ConnectionFailed, Gone, SourceChanged, StorageRefused, TimedOut
 from .model import Image, NewImage, Progress, image_from
 from .retries import retry_after
 from .sources import Content, opened
@@ -95,6 +95,8 @@ class _Sending:
                 raise body.failure from None
             raise
         if status >= 300 and status != _THERE_ALREADY:
+            if await self._content.changed():
+                raise SourceChanged("The file changed while it was being sent.")
             raise StorageRefused(status, asked)
 
     async def _sign(self) -> Mapping[str, Any] | None:
