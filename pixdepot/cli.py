@@ -6,9 +6,12 @@ What a command needs is imported when it runs: the help, completion and the smal
 import click
 
 from .commands.completion import completion
+from .commands.downloading import get
+from .commands.pictures import edit, ls, rm, sign
 from .commands.serving import doctor, emulator, openapi, serve
 from .commands.setting_up import bootstrap
 from .commands.upkeep import migrate, reconcile, reindex, sweep, variants
+from .commands.uploading import upload
 
 _EPILOG = "A command ends with 0 when all is done, with 1 when something failed, with 2 when it was called wrongly."
 
@@ -19,8 +22,9 @@ def main() -> None:
     """Upload, keep and find pictures."""
 
 
+_PICTURES = (upload, ls, get, edit, rm, sign)
 _SERVER = (serve, emulator, doctor, openapi, bootstrap)
 _UPKEEP = (sweep, reconcile, reindex, variants, migrate)
 
-for _command in (*_SERVER, *_UPKEEP, completion):
+for _command in (*_PICTURES, *_SERVER, *_UPKEEP, completion):
     main.add_command(_command)

@@ -1,8 +1,7 @@
 """The async client of a Pixdepot."""
 
-import asyncio
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from datetime import date
 from operator import itemgetter
@@ -16,6 +15,7 @@ from yarl import URL
 
 from .downloads import download
 from .errors import NotFound, PixdepotError, PreconditionFailed, kind_of
+from .gathering import as_they_end
 from .lists import Images, list_query
 from .model import (
     Deleted,
@@ -152,7 +152,7 @@ class Client:
             except Exception as error:  # noqa: BLE001 - a source may raise anything
                 return Uploaded(source, error=error)
 
-        async with aclosing(_as_they_end(map(one, sources), concurrency)) as results:
+        async with aclosing(as_they_end(map(one, sources), concurrency)) as results:
             async for result in results:
                 yield result
 
@@ -274,25 +274,6 @@ class Client:
 
     def _said(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
         return body if self.user_id is None else {**body, "user_id": self.user_id}
-
-
-async def _as_they_end(works: Iterable[Awaitable[Uploaded]], concurrency: int) -> AsyncGenerator[Uploaded]:
-    """Yield results in the order in which they come, with so many at work."""
-    running: set[asyncio.Future[Uploaded]] = set()
-    waiting = iter(works)
-    try:
-        while True:
-            while len(running) < concurrency and (work := next(waiting, None)) is not None:
-                running.add(asyncio.ensure_future(work))
-            if not running:
-                return
-            ended, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            for each in ended:
-                yield each.result()
-    finally:
-        for each in running:
-            each.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
 
 
 def _path(image_id: str) -> str:

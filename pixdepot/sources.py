@@ -16,7 +16,7 @@ from .model import NewImage, Source
 
 CHUNK = 256 * 1024  # bytes
 _IN_MEMORY = 1024 * 1024  # bytes of what cannot be read twice; the rest goes to a temporary file
-_HEAD = 64  # bytes
+HEAD = 64  # bytes, which show what a picture is
 _ENDINGS = {
     "image/jpeg": ".jpg",
     "image/png": ".png",
@@ -100,7 +100,7 @@ def _measured(file: IO[bytes], known: str | None) -> tuple[int, str, bytes]:
     """Return the size, the digest and the first bytes of a file."""
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
-    head = file.read(_HEAD)
+    head = file.read(HEAD)
     file.seek(0)
     return size, known or hashlib.file_digest(file, "sha256").hexdigest(), head  # type: ignore[arg-type]
 
@@ -108,6 +108,12 @@ def _measured(file: IO[bytes], known: str | None) -> tuple[int, str, bytes]:
 def _name(source: Source) -> str | None:
     path = source if isinstance(source, str | os.PathLike) else getattr(source, "name", None)
     return Path(path).name if isinstance(path, str | os.PathLike) else None
+
+
+def digest_of(path: Path) -> str:
+    """Return the sha256 of a file, in lower-case hexadecimal. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sniffed(head: bytes) -> str | None:

@@ -8,8 +8,10 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
+from datetime import UTC, datetime
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -46,6 +48,11 @@ def run(work: Coroutine[Any, Any, T], *also: type[Exception]) -> T:
         raise click.ClickException(str(error)) from error
 
 
+def reason(error: Exception) -> str:
+    """Return why one of several things failed, as it is told beside its name."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
 def printing(command: Callable[..., T]) -> Callable[..., T]:
     """Give a command the option --json, and as `tell` what prints its results."""
 
@@ -62,7 +69,14 @@ def printing(command: Callable[..., T]) -> Callable[..., T]:
 
 def _as_json(result: Any) -> str:
     facts: Mapping[str, Any] = asdict(result) if is_dataclass(result) and not isinstance(result, type) else result
-    return json.dumps(facts, ensure_ascii=False)
+    return json.dumps(facts, ensure_ascii=False, default=_written)
+
+
+def _written(value: object) -> str:
+    """Return a time as the API writes it, and anything else as text."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return str(value)
 
 
 def bars(*columns: "ProgressColumn | str") -> "Progress":
@@ -78,3 +92,43 @@ def bars(*columns: "ProgressColumn | str") -> "Progress":
         # On one terminal results are written above the bars; elsewhere they are no business of the bars.
         redirect_stdout=sys.stdout.isatty(),
     )
+
+
+class Transfers:
+    """A bar for all bytes, and one for each file that is under way."""
+
+    def __init__(self, progress: "Progress", total: int) -> None:
+        self._progress, self._total = progress, total
+        self._all = progress.add_task("All", total=total)
+
+    def expect(self, more: int) -> None:
+        """Let there be so many bytes more, where they were not all known at first."""
+        self._total += more
+        self._progress.update(self._all, total=self._total)
+
+    @contextmanager
+    def file(self, name: str, size: int) -> Iterator[Callable[[int, int], None]]:
+        """Draw a bar in the block, and give what moves it: called with the bytes that are done, and with all."""
+        bar, before = self._progress.add_task(name, total=size), 0
+
+        def moved(done: int, _all: int) -> None:
+            nonlocal before
+            self._progress.update(bar, completed=done)
+            self._progress.advance(self._all, done - before)
+            before = done
+
+        try:
+            yield moved
+        finally:
+            moved(size, size)  # whatever became of it
+            self._progress.remove_task(bar)
+
+
+@contextmanager
+def transfers(total: int = 0) -> Iterator[Transfers]:
+    """Draw bars for so many bytes in the block."""
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    name = TextColumn("{task.description}", markup=False)
+    with bars(name, BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()) as progress:
+        yield Transfers(progress, total)

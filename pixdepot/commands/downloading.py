@@ -1,0 +1,99 @@
+"""`pixdepot get`: images as files; what is there already is not fetched again."""
+
+import asyncio
+import sys
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import click
+
+import pixdepot
+from pixdepot.gathering import as_they_end
+from pixdepot.sources import digest_of
+
+from .connection import Service, reading, talk
+from .terminal import Tell, Transfers, printing, reason, transfers
+
+_AT_ONCE = 4  # images
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What became of one image, and the file that it is in."""
+
+    image_id: str
+    outcome: Literal["saved", "there", "failed"]
+    path: str | None = None
+    error: str | None = None
+
+
+@click.command()
+@click.argument("image_ids", nargs=-1, required=True, metavar="IMAGE_ID...")
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path),
+    default=".",
+    show_default=True,
+    help="A file, or a directory that is there.",
+)
+@reading
+@printing
+def get(image_ids: tuple[str, ...], to: Path, service: Service, tell: Tell) -> None:
+    """Download images as they were uploaded, verified. One that broke off goes on where it was.
+
+    In a directory each has its own filename; where another file has that name, it is named by its id.
+    """
+    if len(image_ids) > 1 and not to.is_dir():
+        raise click.BadParameter("Several images go into a directory that is there.", param_hint="'--to'")
+
+    async def work() -> bool:
+        well = True
+        async with service.client() as client:
+            with transfers() as drawn:
+                downloads = _Downloads(client, to, drawn)
+                works = map(downloads.download, dict.fromkeys(image_ids))
+                async with aclosing(as_they_end(works, _AT_ONCE)) as results:
+                    async for fetched in results:
+                        told = fetched.error or fetched.path
+                        tell(fetched, f"{fetched.outcome:6}  {fetched.image_id}  {told}")
+                        well = well and fetched.outcome != "failed"
+        return well
+
+    if not talk(work()):
+        sys.exit(1)
+
+
+class _Downloads:
+    """Downloads of images to a file, or into a directory."""
+
+    def __init__(self, client: "pixdepot.Client", to: Path, drawn: Transfers) -> None:
+        self._client, self._to, self._drawn = client, to, drawn
+        self._taken: set[Path] = set()
+        self._turn = asyncio.Lock()
+
+    async def download(self, image_id: str) -> Fetched:
+        """Download an image, unless it is there."""
+        try:
+            image = await self._client.get(image_id)
+            self._drawn.expect(image.file_size)
+            with self._drawn.file(image.filename, image.file_size) as moved:
+                async with self._turn:
+                    path, there = await asyncio.to_thread(self._place, image)
+                if not there:
+                    await self._client.download(image, path, on_progress=moved)
+        except (pixdepot.PixdepotError, OSError) as error:
+            return Fetched(image_id, "failed", error=reason(error))
+        return Fetched(image_id, "there" if there else "saved", click.format_filename(path))
+
+    def _place(self, image: pixdepot.Image) -> tuple[Path, bool]:
+        """Return the file that an image goes to, and whether it is there already."""
+        path = self._to
+        if path.is_dir():
+            name = Path(image.filename).name
+            path = self._to / (image.image_id if name in {"", ".."} else name)
+            if path in self._taken or (path.exists() and digest_of(path) != image.sha256):
+                path = self._to / f"{image.image_id}{path.suffix}"
+        self._taken.add(path)
+        return path, path.is_file() and digest_of(path) == image.sha256
