@@ -37,7 +37,7 @@ _GLIBC = range(34, 16, -1)  # minor versions of 2.x that Amazon Linux 2023 satis
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip knows
 
 _OURS = ("service", "lambda_adapter")
-_FOR_THE_TERMINAL = frozenset({"click", "platformdirs", "rich"})
+_FOR_SERVERS_AND_TERMINALS = frozenset({"click", "platformdirs", "prometheus-client", "rich"})
 _SERVICES = frozenset({"dynamodb", "s3", "sts"})
 # Cryptography needs no more of cffi than its extension; of Powertools nobody uses these.
 _UNUSED_UTILITIES = (
@@ -164,7 +164,7 @@ def _applies(line: str, extras: frozenset[str]) -> bool:
 def _install(target: Target, pins: dict[str, str], directory: Path) -> None:
     """Make `dependencies.zip` in a directory that is empty."""
     needed = [line for line in requires("pixdepot") or [] if _applies(line, frozenset())]
-    needed = [line for line in needed if _requirement(line)[0] not in _FOR_THE_TERMINAL]
+    needed = [line for line in needed if _requirement(line)[0] not in _FOR_SERVERS_AND_TERMINALS]
     with tempfile.TemporaryDirectory() as temporary:
         constraints, installed = Path(temporary, "constraints.txt"), Path(temporary, "installed")
         constraints.write_text("".join(f"{name}=={version}\n" for name, version in sorted(pins.items())))

@@ -11,12 +11,21 @@ _MOST_WAITING = 100
 
 
 class Budget:
-    """So many bytes, lent in the order in which they are asked for. It belongs to one event loop."""
+    """So many bytes, lent in the order in which they are asked for. It belongs to one event loop.
+
+    `total` is how many there are, `refused` how often somebody has asked and got none.
+    """
 
     def __init__(self, total: int, patience: float) -> None:
         """Lend `total` bytes at most, and let nobody wait for more than `patience` seconds."""
-        self._total, self._free, self._patience = total, total, patience
+        self.total, self._free, self._patience = total, total, patience
+        self.refused = 0
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    @property
+    def lent(self) -> int:
+        """Return how many bytes are in use now."""
+        return self.total - self._free
 
     @asynccontextmanager
     async def admitted(self, weight: int) -> AsyncIterator[None]:
@@ -24,7 +33,7 @@ class Budget:
 
         Raises Unavailable when they do not come free in time, or too many wait for theirs already.
         """
-        weight = min(weight, self._total)
+        weight = min(weight, self.total)
         await self._borrow(weight)
         try:
             yield
@@ -36,7 +45,7 @@ class Budget:
             self._free -= weight
             return
         if len(self._waiting) >= _MOST_WAITING:
-            raise Unavailable("Too much is being uploaded at once.")
+            raise self._refusal()
         turn = asyncio.get_running_loop().create_future()
         self._waiting.append((weight, turn))
         try:
@@ -49,8 +58,12 @@ class Budget:
             else:  # its turn came in the same moment
                 self._give(weight)
             if isinstance(gone, TimeoutError):
-                raise Unavailable("Too much is being uploaded at once.") from gone
+                raise self._refusal() from gone
             raise
+
+    def _refusal(self) -> Unavailable:
+        self.refused += 1
+        return Unavailable("Too much is being uploaded at once.")
 
     def _give(self, weight: int) -> None:
         """Take bytes back, and lend them to those whose turn it is."""

@@ -16,6 +16,7 @@ from .endpoints import Call, Services
 from .errors import MethodNotAllowed, NotFound, PixdepotError, Unavailable
 from .http import ApiRequest, ApiResponse, Route
 from .identity import Caller
+from .metrics import UNROUTED, Requests
 from .model import ByteStream
 from .problems import problem
 
@@ -158,22 +159,26 @@ class Api:
         """Return the answer to a request that a skin has matched to a route, or to none. Never raises."""
         given = request.headers.get("x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        operation = route.operation if route else UNROUTED
         with logs.request(request_id):
-            started = time.perf_counter()
-            response, fault = await self._answer(route, request, request_id)
-            _log_answered(route, request, response, time.perf_counter() - started, fault)
+            started, body = time.perf_counter(), _Body(request.body)
+            response, fault = await self._answer(route, request, body, request_id)
+            seconds = time.perf_counter() - started
+            _log_answered(operation, request, response, seconds, fault)
         cross_origin = cors_headers(self.services.settings.cors_origins, request)
         response = response.with_headers({"X-Request-ID": request_id, **cross_origin})
         if request.method == "HEAD" and isinstance(response.body, bytes) and response.length is None:
-            return replace(response, body=b"", length=len(response.body))
-        return response
+            response = replace(response, body=b"", length=len(response.body))
+        counted = self.services.depot.metrics.requests[operation]
+        counted.answered(response.status, seconds, body.received)
+        return _counting(response, counted)
 
     async def _answer(
-        self, route: Route | None, request: ApiRequest, request_id: str
+        self, route: Route | None, request: ApiRequest, body: "_Body", request_id: str
     ) -> tuple[ApiResponse, Exception | None]:
         """Return the answer, and what nobody foresaw if that is why it is a failure."""
         try:
-            return (await _in_time(route, request) if route else self._unrouted(request)), None
+            return (await _in_time(route, request, body) if route else self._unrouted(request)), None
         except PixdepotError as error:
             logs.note(code=error.code)
             return problem(error, request_id), None
@@ -199,12 +204,12 @@ class Api:
 
 
 def _log_answered(
-    route: Route | None, request: ApiRequest, response: ApiResponse, seconds: float, fault: Exception | None
+    operation: str, request: ApiRequest, response: ApiResponse, seconds: float, fault: Exception | None
 ) -> None:
     """Log one line for a request: what was asked by its operation's name, since paths and queries carry secrets."""
     sent = len(response.body) if isinstance(response.body, bytes) else response.length
     facts = {
-        "operation": route.operation if route else "unrouted",
+        "operation": operation,
         "method": request.method,
         "status": response.status,
         "ms": round(seconds * 1000, 1),
@@ -214,21 +219,43 @@ def _log_answered(
     logger.log(logging.ERROR if fault else logging.INFO, "answered", extra=facts, exc_info=fault)
 
 
-async def _in_time(route: Route, request: ApiRequest) -> ApiResponse:
+def _counting(response: ApiResponse, requests: Requests) -> ApiResponse:
+    """Return the same answer, its bytes counted as they are sent."""
+
+    async def counted(chunks: ByteStream) -> ByteStream:
+        async for chunk in chunks:
+            requests.bytes_out += len(chunk)
+            yield chunk
+
+    if isinstance(response.body, bytes):
+        requests.bytes_out += len(response.body)
+        return response
+    return replace(response, body=counted(response.body))
+
+
+async def _in_time(route: Route, request: ApiRequest, body: "_Body") -> ApiResponse:
     """Return a route's answer. Raises Unavailable when its time is over; what that left behind is swept."""
     try:
         async with asyncio.timeout(_ANSWER_SECONDS) as limit:
-            return await route.endpoint(replace(request, body=_untimed(request.body, limit)))
+            return await route.endpoint(replace(request, body=body.untimed(limit)))
     except TimeoutError as error:
         raise Unavailable("A backend is too slow.") from error
 
 
-async def _untimed(body: ByteStream, limit: asyncio.Timeout) -> ByteStream:
-    """Yield a body's chunks. The time that the client takes for them does not count: a skin limits it."""
-    clock = asyncio.get_running_loop().time
-    limit.reschedule(None)
-    async for chunk in body:
-        limit.reschedule(clock() + _ANSWER_SECONDS)
-        yield chunk
+class _Body:
+    """A request's body; `received` are the bytes of it that were read."""
+
+    def __init__(self, chunks: ByteStream) -> None:
+        self._chunks = chunks
+        self.received = 0
+
+    async def untimed(self, limit: asyncio.Timeout) -> ByteStream:
+        """Yield the chunks. The time that the client takes for them does not count: a skin limits it."""
+        clock = asyncio.get_running_loop().time
         limit.reschedule(None)
-    limit.reschedule(clock() + _ANSWER_SECONDS)
+        async for chunk in self._chunks:
+            self.received += len(chunk)
+            limit.reschedule(clock() + _ANSWER_SECONDS)
+            yield chunk
+            limit.reschedule(None)
+        limit.reschedule(clock() + _ANSWER_SECONDS)

@@ -53,12 +53,12 @@ class Identity:
             return Caller()
         claims = request.claims
         if claims is None:
-            claims = await self._verify(_token(request.headers))
+            claims = await self._verify(bearer_token(request.headers))
         return Caller(_user(claims))
 
 
-def _token(headers: Mapping[str, str]) -> str:
-    """Return the bearer token of a request (RFC 6750 section 2.1)."""
+def bearer_token(headers: Mapping[str, str]) -> str:
+    """Return the bearer token of a request (RFC 6750 section 2.1). Raises Unauthorized."""
     found = _BEARER.fullmatch(headers.get("authorization", ""))
     if found is None:
         raise Unauthorized("Send a token, as Authorization: Bearer.")

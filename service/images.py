@@ -22,6 +22,7 @@ from . import media, model
 from .errors import Forbidden, IdempotencyMismatch, ImageGone, InFlight, NotFound, PreconditionFailed, QuotaExceeded
 from .http import content_disposition
 from .inspection import Inspected, Inspector
+from .metrics import Metrics
 from .model import (
     Adopt,
     ByteStream,
@@ -212,7 +213,7 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Depot:
-    """What all operations share: the ports, the limits, the clock, and how keys and ids are made."""
+    """What all operations share: the ports, the limits, the clock, the counts, and how keys and ids are made."""
 
     objects: ObjectStore
     records: ImageRepository
@@ -220,6 +221,7 @@ class Depot:
     inspector: Inspector
     clock: Callable[[], datetime] = model.now
     process: str = field(default_factory=lambda: secrets.token_hex(8))
+    metrics: Metrics = field(default_factory=Metrics)
 
     def new_upload(self, details: Details, expected: Expected) -> Upload:
         """Return a fresh upload. Its id is a UUID of version 7 (RFC 9562) and sorts by time."""

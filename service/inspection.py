@@ -31,7 +31,7 @@ class Inspected:
 
 
 class Inspector:
-    """Reads pictures. One for the process, since what it bounds is the process's memory."""
+    """Reads pictures. One for the process, since what it bounds (its `budgets`) is the process's memory."""
 
     def __init__(self, settings: Settings) -> None:
         self._max_bytes = settings.max_image_bytes
@@ -39,6 +39,7 @@ class Inspector:
         self._encoding: media.Encoding = "avif" if settings.variant_format == "avif" else "webp"
         self._bodies = Budget(settings.body_memory, _BODY_PATIENCE)
         self._decodes = Budget(settings.decode_memory, _DECODE_PATIENCE)
+        self.budgets = {"bodies": self._bodies, "decodes": self._decodes}
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     def admitted(self, size: int | None) -> AbstractAsyncContextManager[None]:

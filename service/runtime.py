@@ -14,7 +14,9 @@ from .identity import Identity
 from .images import Depot, ImageRepository, ImageService, ObjectStore
 from .inspection import Inspector
 from .limits import RateLimiter
+from .metrics import Metrics
 from .migrator import Migrator
+from .observed import observed
 from .rebuilder import Rebuilder
 from .reconciler import Reconciler
 from .reindexer import Reindexer
@@ -82,7 +84,10 @@ async def _opened_depot(
 ) -> AsyncIterator[tuple[Depot, tuple[Route, ...]]]:
     open_backend = {"local": local_backend, "aws": aws_backend}[settings.backend]
     async with open_backend(settings, clock) as backend:
-        yield Depot(backend.objects, backend.records, settings, Inspector(settings), clock), backend.routes
+        metrics = Metrics()
+        objects = observed(backend.objects, "objects", ObjectStore, metrics)
+        records = observed(backend.records, "records", ImageRepository, metrics)
+        yield Depot(objects, records, settings, Inspector(settings), clock, metrics=metrics), backend.routes
 
 
 def _described() -> Mapping[str, Any]:

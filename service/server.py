@@ -30,6 +30,7 @@ from .errors import (
 from .http import ApiRequest, ApiResponse, Route
 from .page import page_routes
 from .problems import problem
+from .prometheus import metrics_route
 from .runtime import open_service
 from .settings import Settings, SettingsError
 
@@ -62,7 +63,8 @@ _DEADLINES = Deadlines()
 
 def application(api: Api, deadlines: Deadlines = _DEADLINES) -> web.Application:
     """Return an aiohttp application that serves an API's routes and the page, and answers all else as it says."""
-    api = api.beside(*page_routes(api.services.depot.objects.origin))
+    depot = api.services.depot
+    api = api.beside(*page_routes(depot.objects.origin), metrics_route(depot))
     unrouted = _handler(api, None, deadlines)
     app = web.Application(middlewares=[_or_else(unrouted)])
     app.on_response_prepare.append(_close_when_unread)

@@ -69,8 +69,14 @@ def _origins(text: str) -> tuple[str, ...]:
     return origins
 
 
+def _secret(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._~+/=-]{16,512}", text):
+        raise ValueError("takes 16 to 512 characters that a bearer token may have (RFC 6750)")
+    return text
+
+
 def _setting(default: Any, read: Callable[[str], Any], doc: str) -> Any:
-    return field(default=default, metadata={"read": read, "doc": doc})
+    return field(default=default, repr=read is not _secret, metadata={"read": read, "doc": doc})
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +139,9 @@ class Settings:
     jwt_issuer: str = _setting("", str, "The issuer of tokens, exactly as their iss says it.")
     jwt_audience: str = _setting("", str, "What tokens must have among their aud.")
     jwks_url: str = _setting("", _secure_url, "Where the issuer has its keys, as a JWK Set (RFC 7517).")
+    metrics_token: str = _setting(
+        "", _secret, "The bearer token for /metrics. Empty: open to all with open auth, to nobody with tokens."
+    )
     allow_open_auth: bool = _setting(False, _flag, "1 lets open auth serve an address that is not loopback.")
 
     def __post_init__(self) -> None:

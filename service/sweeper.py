@@ -14,8 +14,9 @@ _BATCH = 100  # records
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What one round did."""
+    """What one round did, of what it found due."""
 
+    due: int
     removed: int
     failed: int
 
@@ -31,17 +32,27 @@ class Sweeper:
 
         One that fails stays due, and is counted, not raised.
         """
-        removed = failed = 0
+        try:
+            swept = await self._round()
+        except Exception:
+            self._depot.metrics.sweeps.outcomes["failed"] += 1
+            raise
+        self._depot.metrics.sweeps.ended(swept.due, swept.removed, swept.failed)
+        return swept
+
+    async def _round(self) -> Swept:
+        found = removed = failed = 0
         while due := await self._depot.records.due(self._depot.clock(), _BATCH):
             outcomes = await asyncio.gather(*map(self._remove, due), return_exceptions=True)
             errors = [each for each in outcomes if isinstance(each, BaseException)]
             for error in errors:
                 logger.warning("sweep could not remove an upload", exc_info=error)
+            found += len(due)
             removed += sum(each is True for each in outcomes)
             failed += len(errors)
             if len(due) < _BATCH or errors:
                 break
-        return Swept(removed, failed)
+        return Swept(found, removed, failed)
 
     async def _remove(self, upload: Upload) -> bool:
         depot, image_id = self._depot, upload.image_id

@@ -1,0 +1,85 @@
+"""The two ports as they are, and what is to be known of every call that goes through them."""
+
+import asyncio
+import inspect
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from types import TracebackType
+from typing import Any, TypeVar, cast
+
+from .errors import PixdepotError, Unavailable
+from .metrics import Calls, Metrics, Outcome
+
+T = TypeVar("T")
+
+# They reckon and remember, and ask no backend: timing them would take longer than they do.
+_LEFT_OUT = frozenset({"presign_download", "presign_upload", "secret"})
+
+
+def observed(port: T, name: str, kind: type, metrics: Metrics) -> T:
+    """Return an implementation of the port `kind`, whose calls are counted and timed under `name`.
+
+    Calls that it makes of itself are part of its own work.
+    """
+    return cast(T, _Observed(port, {each: metrics.calls[name, each] for each in _methods(kind)}))
+
+
+def _methods(kind: type) -> list[str]:
+    named = (name for name, _ in inspect.getmembers(kind, inspect.isfunction) if not name.startswith("_"))
+    return [name for name in named if name not in _LEFT_OUT]
+
+
+class _Observed:
+    """Has what is observed as attributes of its own, and all else from the port."""
+
+    def __init__(self, port: object, calls: dict[str, Calls]) -> None:
+        self._port = port
+        for method, counted in calls.items():
+            call = getattr(port, method)
+            streams = inspect.isasyncgenfunction(call)
+            setattr(self, method, _stream(call, counted) if streams else _call(call, counted))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._port, name)
+
+
+def _call(call: Callable[..., Awaitable[T]], calls: Calls) -> Callable[..., Awaitable[T]]:
+    async def observed_call(*arguments: Any, **options: Any) -> T:
+        with _Timed(calls):
+            return await call(*arguments, **options)
+
+    return observed_call
+
+
+def _stream(call: Callable[..., AsyncIterator[T]], calls: Calls) -> Callable[..., AsyncIterator[T]]:
+    async def observed_stream(*arguments: Any, **options: Any) -> AsyncIterator[T]:
+        with _Timed(calls):  # what is done with each item counts, too
+            async for each in call(*arguments, **options):
+                yield each
+
+    return observed_stream
+
+
+class _Timed:
+    """Counts and times what happens inside its block."""
+
+    __slots__ = ("_calls", "_started")
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    def __enter__(self) -> None:
+        self._started = time.perf_counter()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._calls.ended(_outcome(error), time.perf_counter() - self._started)
+
+
+def _outcome(error: BaseException | None) -> Outcome:
+    """Return what a call came to that raised this: that there is no such object is an answer like any other."""
+    if isinstance(error, asyncio.CancelledError):
+        return "cancelled"
+    foreseen = isinstance(error, PixdepotError) and not isinstance(error, Unavailable)
+    return "ok" if error is None or foreseen or isinstance(error, GeneratorExit) else "failed"

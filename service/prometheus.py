@@ -1,0 +1,119 @@
+"""What the service counts, as Prometheus reads it: /metrics of the aiohttp skin.
+
+A registry of our own, so that nothing is exposed which is not named here; nothing in it is kept twice, since the
+numbers are taken from `Metrics` when somebody asks.
+"""
+
+import asyncio
+import hmac
+from collections.abc import Iterable, Iterator
+from itertools import accumulate
+
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.registry import Collector
+
+from .errors import InvalidToken, NotFound
+from .http import ApiRequest, ApiResponse, Route
+from .identity import bearer_token
+from .images import Depot
+from .metrics import BUCKETS, Calls, Durations, Requests
+from .settings import Settings
+
+_BOUNDS = [*(str(each) for each in BUCKETS), "+Inf"]
+_HEADERS = {"Content-Type": CONTENT_TYPE_PLAIN_0_0_4, "Cache-Control": "no-store"}
+
+
+def metrics_route(depot: Depot) -> Route:
+    """Return the route of /metrics, for a skin to serve beside the API's."""
+    registry = CollectorRegistry()
+    registry.register(_Counted(depot))
+    ProcessCollector(registry=registry)
+
+    async def get(request: ApiRequest) -> ApiResponse:
+        _check_allowed(depot.settings, request)
+        # In a thread, since all of it takes milliseconds; every number is read in one step.
+        return ApiResponse(200, _HEADERS, await asyncio.to_thread(generate_latest, registry))
+
+    return Route("GET", "/metrics", "get_metrics", get)
+
+
+def _check_allowed(settings: Settings, request: ApiRequest) -> None:
+    """Raise Unauthorized without the token that is set; NotFound where callers have tokens and none is set."""
+    wanted = settings.metrics_token
+    if not wanted and settings.auth != "open":
+        raise NotFound("PIXDEPOT_METRICS_TOKEN opens this.")
+    if wanted and not hmac.compare_digest(bearer_token(request.headers).encode(), wanted.encode()):
+        raise InvalidToken("This takes the token that PIXDEPOT_METRICS_TOKEN has.")
+
+
+class _Counted(Collector):
+    def __init__(self, depot: Depot) -> None:
+        self._depot = depot
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every metric there is."""
+        yield from _of_requests(self._depot.metrics.requests.copy())
+        yield from _of_calls(self._depot.metrics.calls.copy())
+        yield from self._of_sweeps()
+        yield from self._of_admission()
+
+    def _of_sweeps(self) -> Iterator[Metric]:
+        sweeps = self._depot.metrics.sweeps
+        rounds = CounterMetricFamily("pixdepot_sweep_rounds", "Rounds of the sweeper.", labels=["outcome"])
+        for outcome in ("ok", "failed"):
+            rounds.add_metric([outcome], sweeps.outcomes[outcome])
+        yield rounds
+        yield CounterMetricFamily("pixdepot_sweep_removed", "Uploads that were swept away.", sweeps.removed)
+        failed = "Uploads that a round could not remove; the next one tries again."
+        yield CounterMetricFamily("pixdepot_sweep_failed", failed, sweeps.failed)
+        yield GaugeMetricFamily("pixdepot_sweep_due", "Uploads that the last round found due.", sweeps.due)
+        last = "When the last round ended that was ok; 0 before the first."
+        yield GaugeMetricFamily("pixdepot_sweep_last_success_timestamp_seconds", last, sweeps.last)
+
+    def _of_admission(self) -> Iterator[Metric]:
+        lent = GaugeMetricFamily("pixdepot_admission_lent_bytes", "Memory in use for pictures.", labels=["budget"])
+        limit = GaugeMetricFamily("pixdepot_admission_limit_bytes", "The most there may be.", labels=["budget"])
+        told = "Requests that found no room in time."
+        refused = CounterMetricFamily("pixdepot_admission_refused", told, labels=["budget"])
+        for name, budget in self._depot.inspector.budgets.items():
+            lent.add_metric([name], budget.lent)
+            limit.add_metric([name], budget.total)
+            refused.add_metric([name], budget.refused)
+        yield from (lent, limit, refused)
+
+
+def _of_requests(counted: dict[str, Requests]) -> Iterator[Metric]:
+    answered = CounterMetricFamily(
+        "pixdepot_requests", "Requests that were answered.", labels=["operation", "status"]
+    )
+    told = "From a request's head to its answer, before that is sent."
+    lasted = HistogramMetricFamily("pixdepot_request_duration_seconds", told, labels=["operation"])
+    taken = CounterMetricFamily("pixdepot_request_bytes", "Bytes of bodies that were read.", labels=["operation"])
+    given = CounterMetricFamily("pixdepot_response_bytes", "Bytes of bodies that were sent.", labels=["operation"])
+    for operation, requests in sorted(counted.items()):
+        for status, count in sorted(requests.statuses.copy().items()):
+            answered.add_metric([operation, str(status)], count)
+        _add(lasted, [operation], requests.durations)
+        taken.add_metric([operation], requests.bytes_in)
+        given.add_metric([operation], requests.bytes_out)
+    return iter((answered, lasted, taken, given))
+
+
+def _of_calls(counted: dict[tuple[str, str], Calls]) -> Iterator[Metric]:
+    told = "Calls of the backend: objects are the storage, records the database."
+    ended = CounterMetricFamily("pixdepot_backend_calls", told, labels=["port", "call", "outcome"])
+    lasted = HistogramMetricFamily(
+        "pixdepot_backend_call_duration_seconds", "How long they took.", labels=["port", "call"]
+    )
+    for (port, call), calls in sorted(counted.items()):
+        for outcome in ("ok", "failed", "cancelled"):
+            ended.add_metric([port, call, outcome], calls.outcomes[outcome])
+        _add(lasted, [port, call], calls.durations)
+    return iter((ended, lasted))
+
+
+def _add(family: HistogramMetricFamily, labels: Iterable[str], durations: Durations) -> None:
+    below = accumulate(durations.counts.copy())
+    family.add_metric(list(labels), list(zip(_BOUNDS, below, strict=True)), durations.total)
