@@ -126,6 +126,8 @@ def sniffed(head: bytes) -> str | None:
         return "image/gif"
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         return "image/webp"
-    # A box of brands, of which AVIF's need not be the first.
-    brands = head[8 : int.from_bytes(head[:4], "big")] if head[4:8] == b"ftyp" else b""
-    return "image/avif" if b"avif" in brands or b"avis" in brands else None
+    if head[4:8] == b"ftyp":  # a box of brands, four bytes each: its size, "ftyp", the first, a version, the others
+        end = int.from_bytes(head[:4], "big")
+        brands = {head[at : at + 4] for at in (8, *range(16, min(end, len(head)), 4))}
+        return "image/avif" if brands & {b"avif", b"avis"} else None
+    return None

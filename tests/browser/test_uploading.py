@@ -9,11 +9,12 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.async_api import Request, Route, expect
 
+from bootstrap.emulator import Emulator
 from tests.api.client import ApiClient
 from tests.browser.conftest import Clock, Open, aws_service, local_service
 from tests.browser.gallery import Gallery, photo_file, transfers
-from tests.browser.relay import relayed
 from tests.pictures import picture, sha256_of
+from tests.servers.relay import relayed
 
 TO_STORAGE = "**/storage/uploads/**"
 
@@ -50,14 +51,20 @@ async def test_the_bytes_go_to_storage_and_nowhere_else(gallery: Gallery) -> Non
 
 
 @pytest.fixture(params=["local", "aws"])
-async def anywhere(request: pytest.FixtureRequest, tmp_path: Path, opened: Open) -> AsyncIterator[Gallery]:
+def needed(request: pytest.FixtureRequest) -> Emulator | None:
+    """Return what a backend needs."""
+    running: Emulator | None = request.getfixturevalue("emulator") if request.param == "aws" else None
+    return running
+
+
+@pytest.fixture
+async def anywhere(needed: Emulator | None, tmp_path: Path, opened: Open) -> AsyncIterator[Gallery]:
     """Return the page of a service on each backend; a bucket is another origin, with CORS rules of its own."""
-    if request.param == "local":
+    if needed is None:
         async with local_service(tmp_path, Clock()) as depot, opened(depot) as page:
             yield page
     else:
-        emulator = request.getfixturevalue("emulator")
-        async with aws_service(emulator) as depot, opened(depot, emulator.endpoint_url) as page:
+        async with aws_service(needed) as depot, opened(depot, needed.endpoint_url) as page:
             yield page
 
 

@@ -54,19 +54,27 @@ class Fault(StrEnum):
         return not self.name.endswith("HANGS")
 
 
+Accident = Callable[[web.Request], Awaitable[Fault | None]]
+
+
+async def _no_accident(_: web.Request) -> Fault | None:
+    return None
+
+
 class Proxy:
     """Forwards to `upstream`. `delay` (seconds before each request goes on) may be changed at any time.
 
     `calls` counts requests as they come in, by operation: `PutItem`, `Query` ... of DynamoDB, `PutObject` ... of
-    S3. `faults` spoils the nth request of an operation, counted as in `calls`, once. While `throttling` is an
-    error's code, everything is refused with it. `request_headers` and `answer_headers` are put in place of those
-    that pass.
+    S3. `faults` spoils the nth request of an operation, counted as in `calls`, once. `accident` is asked what
+    becomes of each other request, and may take its time. While `throttling` is an error's code, everything is
+    refused with it. `request_headers` and `answer_headers` are put in place of those that pass.
     """
 
     def __init__(self, upstream: str, session: ClientSession, port: int) -> None:
         self.delay = 0.0
         self.calls: Counter[str] = Counter()
         self.faults: dict[tuple[str, int], Fault] = {}
+        self.accident: Accident = _no_accident
         self.throttling = ""
         self.request_headers: dict[str, str] = {}
         self.answer_headers: dict[str, str] = {}
@@ -113,6 +121,7 @@ class Proxy:
         self.calls[name] += 1
         fault = self.faults.pop((name, self.calls[name]), None)
         self._called.set()
+        fault = fault or await self.accident(request)
         await self._flowing.wait()
         await asyncio.sleep(self.delay)
         if self.throttling:
