@@ -94,5 +94,5 @@ def _typed(found: list[Block]) -> str:
 async def typed(script: str, directory: Path, **settings: str) -> Finished:
     """Type a script in a directory; every line of it has to work."""
     finished = await run("bash", "-euxo", "pipefail", "-c", script, directory=directory, within=240, **settings)
-    assert finished.code == 0, finished
+    assert finished.code == 0, f"ended with {finished.code}: {finished.error[-1000:]}"
     return finished

@@ -3,16 +3,14 @@
 import re
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from aiohttp import web
 from playwright.async_api import Browser, Page, expect
 
-from service.server import listen
 from tests.docs.pages import PAGES, ROOT
+from tests.docs.sites import serving_files
 from tests.process.servers import run
 
 
@@ -33,21 +31,6 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
     assert built.code == 0, built.error
     async with serving_files(directory) as url:
         yield Site(directory, url)
-
-
-@asynccontextmanager
-async def serving_files(directory: Path) -> AsyncIterator[str]:
-    """Serve a folder on a free port, and yield its URL."""
-    listening = listen("127.0.0.1", 0)
-    app = web.Application()
-    app.router.add_static("/", directory)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.SockSite(runner, listening).start()
-    try:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    finally:
-        await runner.cleanup()
 
 
 @pytest.fixture
@@ -79,7 +62,8 @@ async def test_every_page_shows_all_it_has_and_asks_nobody_else(site: Site, read
 
 async def test_a_reader_finds_a_page_by_what_it_says(site: Site, reader: Page) -> None:
     await reader.goto(f"{site.url}/index.html")
-    await reader.get_by_role("textbox", name="Search").fill("tombstone")
+    await expect(reader.locator(".md-search-result__meta")).to_have_text("Type to start searching")
+    await reader.get_by_role("textbox", name="Search").press_sequentially("tombstone")  # it listens to keys
     found = reader.get_by_role("link").filter(has_text="tombstone").first
     await found.click()
     await expect(reader).to_have_url(re.compile(r"/\w+\.html"))
