@@ -1,12 +1,15 @@
 """Services for all tests that leave them as they found them."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from tests.aws.on_lambda import package
 from tests.process.servers import Server, emulating, serving
+from tests.process.typist import Typist
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +27,9 @@ async def on_lambda(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[S
     await asyncio.to_thread(package)  # the first on a machine takes long; with it, the command is quick
     async with emulating(tmp_path_factory.mktemp("emulator")) as running:
         yield running
+
+
+@pytest.fixture
+def pixdepot(server: Server, tmp_path: Path) -> Typist:
+    """Return somebody who types commands for the shared server, as a user whom no other test knows."""
+    return Typist(tmp_path, server.url, f"user-{secrets.token_hex(6)}")
