@@ -3,9 +3,9 @@
 import struct
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from io import BytesIO
 from struct import unpack_from
 from types import MappingProxyType
+from typing import BinaryIO
 
 from PIL import Image
 from PIL.AvifImagePlugin import AvifImageFile
@@ -19,6 +19,7 @@ from service.errors import InvalidImage
 
 from . import Picture
 from .avif import survey_avif
+from .parts import decodable
 from .surveys import FRAME_FLOOR, check_size, survey_gif, survey_jpeg, survey_png, survey_webp
 
 Image.MAX_IMAGE_PIXELS = None  # `inspect` keeps a limit of its own; Pillow only warns at half of what it refuses
@@ -63,7 +64,7 @@ def opened(data: bytes | bytearray | memoryview, content_type: str, max_pixels: 
     """
     survey, plugin = _FORMATS[content_type]
     largest = survey(memoryview(data), max_pixels)
-    picture = plugin(BytesIO(data))
+    picture = plugin(decodable(data, content_type))
     width, height = picture.size
     frames = getattr(picture, "n_frames", 1)
     check_size(width, height, frames, max_pixels)
@@ -113,14 +114,14 @@ def memory_to_decode(data: bytes | bytearray | memoryview, content_type: str, ma
     survey, plugin = _FORMATS[content_type]
     if plugin is WebPImageFile:  # opening it would take half of the memory already
         return 16 * survey(memoryview(data), max_pixels)
-    picture = plugin(BytesIO(data))
+    picture = plugin(decodable(data, content_type))
     width, height = picture.size
     check_size(width, height, 1, max_pixels)
     progressive = {"image/jpeg": 8 if picture.info.get("progressive") else 1}
     return ({"image/png": 8, "image/gif": 8, "image/avif": 12} | progressive)[content_type] * width * height
 
 
-_FORMATS: Mapping[str, tuple[Callable[[memoryview, int], int], Callable[[BytesIO], ImageFile]]] = MappingProxyType(
+_FORMATS: Mapping[str, tuple[Callable[[memoryview, int], int], Callable[[BinaryIO], ImageFile]]] = MappingProxyType(
     {  # Pillow's own classes, not Image.open: it imports more plugins as it goes, and makes an MPO of some JPEGs
         "image/jpeg": (survey_jpeg, _JpegFile),
         "image/png": (survey_png, PngImageFile),

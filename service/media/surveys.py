@@ -20,7 +20,7 @@ from service.errors import InvalidImage
 # Each keeps the worst 10 MiB near 5 s of CPU, and is far above what cameras and encoders write.
 FRAME_FLOOR = 4096  # pixels that every frame after the first counts as: one of 1 x 1 takes 20 to 70 us too
 _MAX_SCANS = 64  # of a progressive JPEG, 25 ms each at 50 megapixels; encoders make 3 to 20
-_MAX_SEGMENTS = 500  # of JPEG, and PNG chunks that are not pixels, each of which may inflate to 1 MiB in 2.5 ms
+MAX_SEGMENTS = 500  # of JPEG, and PNG chunks that are not pixels, each of which may inflate to 1 MiB in 2.5 ms
 _MAX_GAP = 4096  # bytes of fill between JPEG segments, which Pillow reads one by one
 _MAX_BLOCKS = 100_000  # GIF extension blocks
 
@@ -36,7 +36,7 @@ def check_size(width: int, height: int, frames: int, max_pixels: int) -> None:
 def survey_jpeg(view: memoryview, max_pixels: int) -> int:
     """Walk the markers as libjpeg does (ITU-T T.81 annex B), to the end of the first image."""
     at, segments, scans, area = 2, 0, 0, 0
-    while marker := _MARKER.search(view, at):
+    while marker := jpeg_marker(view, at):
         body = marker.end()
         code = view[body - 1]
         if code == 0xD9:
@@ -44,7 +44,7 @@ def survey_jpeg(view: memoryview, max_pixels: int) -> int:
                 return area
             break
         segments += 1
-        if segments > _MAX_SEGMENTS or scans > _MAX_SCANS or (not scans and body - at > _MAX_GAP):
+        if segments > MAX_SEGMENTS or scans > _MAX_SCANS or (not scans and body - at > _MAX_GAP):
             raise InvalidImage("The JPEG has too many segments or scans.")
         if code in _FRAME_HEADERS:
             height, width = unpack_from(">HH", view, body + 3)
@@ -56,7 +56,8 @@ def survey_jpeg(view: memoryview, max_pixels: int) -> int:
     raise InvalidImage("The picture is truncated: its end is missing.")
 
 
-_MARKER = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]")  # not stuffed zeros, restarts and fill, which stand for nothing
+# The next marker from a position on: not stuffed zeros, restarts and fill, which stand for nothing.
+jpeg_marker = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]").search
 _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
@@ -72,7 +73,7 @@ def survey_png(view: memoryview, max_pixels: int) -> int:
         if unpack_from(">I", view, end)[0] != zlib.crc32(view[at + 4 : end]):
             raise InvalidImage("A checksum in the PNG is wrong.")
         seen[kind if kind in {b"IDAT", b"fdAT", b"fcTL", b"acTL"} else b"other"] += 1
-        if seen[b"other"] > _MAX_SEGMENTS:
+        if seen[b"other"] > MAX_SEGMENTS:
             raise InvalidImage("The PNG has too many chunks of metadata.")
         if kind == b"acTL":
             (announced,) = unpack_from(">I", view, at + 8)
