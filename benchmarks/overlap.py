@@ -44,7 +44,7 @@ class Known(Inspector):
 
     async def inspected(
         self,
-        data: bytes | bytearray,
+        data: bytes,
         *_: str | None,
         sha256: str | None = None,  # noqa: ARG002 - nothing is verified
         size: int | None = None,  # noqa: ARG002

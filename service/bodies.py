@@ -1,6 +1,7 @@
 """Reading request bodies: JSON documents, and pictures in JSON or in forms, as they stream in."""
 
 from collections.abc import Sequence
+from io import BytesIO
 from typing import Any
 
 from marshmallow import Schema
@@ -57,8 +58,18 @@ def _body_type(request: ApiRequest) -> str:
     return kind
 
 
+def _buffer(request: ApiRequest, max_bytes: int) -> BytesIO:
+    """Return a buffer with room for what is announced: one that has to grow is copied, over and over."""
+    buffer = BytesIO()
+    if room := min(request.content_length or 0, max_bytes):
+        buffer.seek(room - 1)
+        buffer.write(b"\0")
+        buffer.seek(0)
+    return buffer
+
+
 async def _read_base64(request: ApiRequest, max_bytes: int) -> object:
-    reader = JsonBody(limit=max_bytes)
+    reader = JsonBody(limit=max_bytes, buffer=_buffer(request, max_bytes))
     async for chunk in request.body:
         reader.feed(chunk)
     return reader.close()
@@ -75,7 +86,7 @@ async def _read_form(request: ApiRequest, max_bytes: int) -> dict[str, Any]:
             raise InvalidRequest("See errors for what is wrong with each field.", {name: ["Must be given once."]})
         if part.name == "file":
             filename = part.filename
-            form["file"] = await _read_file(part, max_bytes)
+            form["file"] = await _read_file(part, _buffer(request, max_bytes), max_bytes)
         elif part.name == "tags":
             tags += split_tags(await part.text())
         else:
@@ -87,12 +98,12 @@ async def _read_form(request: ApiRequest, max_bytes: int) -> dict[str, Any]:
     }
 
 
-async def _read_file(part: Part, max_bytes: int) -> Base64Image:
-    data = bytearray()
+async def _read_file(part: Part, buffer: BytesIO, max_bytes: int) -> Base64Image:
     async for chunk in part.chunks:
-        data += chunk
-        if len(data) > max_bytes:
+        buffer.write(chunk)
+        if buffer.tell() > max_bytes:
             raise TooLarge(f"A picture may have {max_bytes:,} bytes.")
     # What a client sends for a file it knows nothing about declares nothing.
     declared = None if part.content_type in {None, "", "application/octet-stream"} else part.content_type
-    return Base64Image(data, declared)
+    buffer.truncate()
+    return Base64Image(buffer.getvalue(), declared)

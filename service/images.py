@@ -66,8 +66,11 @@ class ObjectStore(Protocol):
 
     origin: str
 
-    async def put(self, key: str, data: bytes | bytearray, content_type: str) -> None:
-        """Store the bytes durably, replacing what was there. Repeatable."""
+    async def put(self, key: str, data: bytes, content_type: str, sha256: str | None = None) -> None:
+        """Store the bytes durably, replacing what was there. Repeatable.
+
+        Whoever knows their digest (hexadecimal) says it, so that nobody has to find it out again.
+        """
 
     async def copy(self, source: str, target: str, content_type: str) -> None:
         """Store the source's bytes under the target, durably, as one version. Raises ObjectMissing."""
@@ -321,9 +324,10 @@ class Depot:
 
     def puts(self, image: Image, made: Inspected, *, original: bool) -> list[Awaitable[None]]:
         """Return the writes of an image's objects: its variants, and before them the `original` if asked for."""
-        objects = [(image.object_key, made.data, image.content.content_type)] if original else []
-        objects += [(each.object_key, made.variants[each.name].data, each.content_type) for each in image.variants]
-        return [self.objects.put(*each) for each in objects]
+        content, put = image.content, self.objects.put
+        first = [put(image.object_key, made.data, content.content_type, content.sha256)] if original else []
+        variants = ((each, made.variants[each.name].data) for each in image.variants)
+        return [*first, *(put(each.object_key, data, each.content_type) for each, data in variants)]
 
 
 class ImageService:
@@ -337,7 +341,7 @@ class ImageService:
     async def upload(
         self,
         details: Details,
-        data: bytes | bytearray,
+        data: bytes,
         declared_type: str | None = None,
         *,
         strip_location: bool = False,

@@ -25,7 +25,7 @@ _DECODE_PATIENCE = 8.0  # seconds for one that is here already
 class Inspected:
     """A picture that may be published: its bytes, what they are, and what people look at first, by name."""
 
-    data: bytes | bytearray
+    data: bytes
     content: Content
     variants: Mapping[str, media.Variant]
 
@@ -51,7 +51,7 @@ class Inspector:
 
     async def inspected(
         self,
-        data: bytes | bytearray,
+        data: bytes,
         *declared: str | None,
         sha256: str | None = None,
         size: int | None = None,
@@ -75,7 +75,7 @@ class Inspector:
 
     def _read(
         self,
-        data: bytes | bytearray,
+        data: bytes,
         declared: tuple[str | None, ...],
         sha256: str | None,
         size: int | None,

@@ -45,11 +45,17 @@ class LocalObjectStore:
             raise ObjectMissing("There is no object under this key.")
         return self._objects / key
 
-    async def put(self, key: str, data: bytes | bytearray, content_type: str) -> None:  # noqa: ARG002
-        """See `ObjectStore`. The type is not kept: links carry it."""
+    async def put(
+        self,
+        key: str,
+        data: bytes,
+        content_type: str,  # noqa: ARG002 - links carry it
+        sha256: str | None = None,  # noqa: ARG002 - nothing is lost on the way to a file
+    ) -> None:
+        """See `ObjectStore`."""
         await asyncio.to_thread(self._put, self.path(key), data)
 
-    def _put(self, path: Path, data: bytes | bytearray) -> None:
+    def _put(self, path: Path, data: bytes) -> None:
         with self._temporary_file() as file:
             file.write(data)
             _sync(file)

@@ -28,7 +28,7 @@ async def test_what_was_put_is_read_back(objects: ObjectStore) -> None:
 async def test_a_second_put_replaces_the_first(objects: ObjectStore) -> None:
     key = new_key()
     await objects.put(key, b"one", "image/png")
-    await objects.put(key, bytearray(b"two"), "image/png")
+    await objects.put(key, b"two", "image/png")
     assert await contents(objects, key) == b"two"
 
 

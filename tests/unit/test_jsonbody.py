@@ -179,7 +179,7 @@ class TestPicture:
         document = read(cut(with_picture(PICTURE_TEXT.encode()), size))
         assert document == {
             "title": "t",
-            "image_data": Base64Image(bytearray(PICTURE)),
+            "image_data": Base64Image(PICTURE),
             "filename": "a.png",
         }
 
@@ -212,10 +212,10 @@ class TestPicture:
     )
     def test_may_have_a_prefix_that_declares_its_type(self, prefix: str, declared: str, size: int) -> None:
         image = read_picture(cut(with_picture((prefix + PICTURE_TEXT).encode()), size))
-        assert image == Base64Image(bytearray(PICTURE), declared)
+        assert image == Base64Image(PICTURE, declared)
 
     def test_may_begin_as_a_prefix_does(self) -> None:
-        assert read_picture(cut(with_picture(b"data"), 1)) == Base64Image(bytearray(base64.b64decode(b"data")))
+        assert read_picture(cut(with_picture(b"data"), 1)) == Base64Image(base64.b64decode(b"data"))
 
     @pytest.mark.parametrize("size", [1, 2, 3, 4, 10_000])
     @pytest.mark.parametrize("text", REFUSED_PICTURES.values(), ids=REFUSED_PICTURES.keys())
@@ -252,7 +252,7 @@ class TestPicture:
     )
     def test_is_found_however_its_key_is_spelled(self, key: str) -> None:
         body = b'{"a": [{}, "}"], %b : "AAAA"}' % key.encode()
-        assert read(cut(body, 1)) == {"a": [{}, "}"], "image_data": Base64Image(bytearray(3))}
+        assert read(cut(body, 1)) == {"a": [{}, "}"], "image_data": Base64Image(bytes(3))}
 
     @pytest.mark.parametrize(
         "body",
@@ -479,7 +479,7 @@ def expected_picture(text: str, limit: int) -> object:
         errors.add(InvalidBase64)
     if len(data) > limit or len(digits.encode()) > math.ceil(limit / 3) * 4:
         errors.add(TooLarge)
-    return errors or Base64Image(bytearray(data), prefix[1].lower() if prefix else None)
+    return errors or Base64Image(data, prefix[1].lower() if prefix else None)
 
 
 def expected(body: bytes, limit: int) -> object:
