@@ -8,6 +8,7 @@ from typing import Any
 
 from aiohttp import ClientSession, web
 
+_WRITES = {"PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"}
 _HEADERS = ("X-Amz-Target", "Content-Type", "Authorization", "X-Amz-Date")
 
 
@@ -18,6 +19,7 @@ class Count:
     requests: int = 0
     items: int = 0
     units: float = 0.0
+    write_units: float = 0.0  # those of them that were for writing
 
     def add(self, operation: str, asked: dict[str, Any], answer: dict[str, Any]) -> None:
         """Count one request. Items are counted before any filter, and keys whether anything was there or not."""
@@ -26,8 +28,11 @@ class Count:
         if operation == "BatchGetItem":
             self.items += sum(len(each["Keys"]) for each in asked["RequestItems"].values())
         self.items += operation == "GetItem"
-        taken = answer.get("ConsumedCapacity", [])
-        self.units += sum(each["CapacityUnits"] for each in ([taken] if isinstance(taken, dict) else taken))
+        answered = answer.get("ConsumedCapacity", [])
+        taken = sum(each["CapacityUnits"] for each in ([answered] if isinstance(answered, dict) else answered))
+        self.units += taken
+        if operation in _WRITES:
+            self.write_units += taken
 
 
 @asynccontextmanager

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from bootstrap.policy import service_policy
 from service.settings import Settings, described
+from tests.docs.costs import tables
 
 DOCS = Path(__file__).parents[2] / "docs"
-CONFIGURATION, AWS = DOCS / "configuration.md", DOCS / "aws.md"
+CONFIGURATION, AWS, COSTS = DOCS / "configuration.md", DOCS / "aws.md", DOCS / "costs.md"
 
 _INTRODUCTION = """# Configuration
 
@@ -33,7 +34,16 @@ def aws() -> str:
     return re.sub(r"(?s)(?<=```json\n).*?(?=\n```)", lambda _: policy, AWS.read_text())
 
 
+def costs() -> str:
+    """Return docs/costs.md as it should be: with what the prices make of what operations ask for."""
+    page = COSTS.read_text()
+    for heading, table in tables().items():
+        page = re.sub(rf"(?s)(?<=\n## {heading}\n)(.*?)\n\|.*?\|(?=\n(?:\n|$))", rf"\1\n{table}", page, count=1)
+    return page
+
+
 def write() -> None:
     """Write it all."""
     CONFIGURATION.write_text(configuration())
     AWS.write_text(aws())
+    COSTS.write_text(costs())

@@ -1,6 +1,6 @@
 """Documentation that is generated is up to date."""
 
-from tests.docs.generated import AWS, CONFIGURATION, aws, configuration
+from tests.docs.generated import AWS, CONFIGURATION, COSTS, aws, configuration, costs
 
 
 def test_the_configuration_page_lists_the_settings_there_are() -> None:
@@ -9,3 +9,7 @@ def test_the_configuration_page_lists_the_settings_there_are() -> None:
 
 def test_the_aws_page_shows_the_policy_that_the_tests_run_under() -> None:
     assert AWS.read_text() == aws(), "run: python -m tests.docs"
+
+
+def test_the_page_on_costs_has_what_the_prices_make_of_what_was_counted() -> None:
+    assert COSTS.read_text() == costs(), "run: python -m tests.docs"
