@@ -33,7 +33,7 @@ PRICES = {
     "row": Price("DynamoDB: storage", 0.25, "GB and month", DYNAMODB),
     "recovery": Price("DynamoDB: point-in-time recovery", 0.20, "GB and month", DYNAMODB),
     "invocation": Price("Lambda: requests", 0.20, "million", LAMBDA),
-    "compute": Price("Lambda: arm64", 0.0000133334, "GB-second", LAMBDA),
+    "compute": Price("Lambda: x86", 0.0000166667, "GB-second", LAMBDA),
     "request": Price("API Gateway: HTTP API", 1.00, "million", GATEWAY),
 }
 
