@@ -172,8 +172,8 @@ class Examination:
 
     async def _download(self) -> None:
         now = datetime.now(UTC).replace(microsecond=0)
-        link = await self.objects.presign_download(self._keys[1], _TYPE, "inline", now, now + timedelta(minutes=5))
-        async with self.http.get(self._url(link.url)) as answer:
+        links = await self.objects.presign_downloads(now, now + timedelta(minutes=5))
+        async with self.http.get(self._url(links.url(self._keys[1], _TYPE, "inline"))) as answer:
             await _check(answer)
             if await answer.read() != _BYTES:
                 raise StepFailed("Other bytes came back.", "Something on the way to the storage changes them.")

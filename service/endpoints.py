@@ -1,13 +1,13 @@
 """What each operation of the API does with its request: load, one operation of a service, dump."""
 
 import asyncio
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
+import orjson
 import pybase64
 
 from . import logs, schemas
@@ -16,7 +16,7 @@ from .errors import Forbidden, InvalidParameter, NotFound, NotReady, Unavailable
 from .fields import instant
 from .http import ApiRequest, ApiResponse, content_disposition, if_match, representation
 from .identity import Caller, Identity
-from .images import Depot, ImageService
+from .images import Depot, ImageService, Links
 from .limits import RateLimiter
 from .model import (
     ByteStream,
@@ -24,7 +24,6 @@ from .model import (
     Expected,
     Image,
     ImageQuery,
-    SignedLink,
     SignedUpload,
     State,
     Upload,
@@ -63,7 +62,7 @@ class Call:
     services: Services
     request: ApiRequest
     caller: Caller
-    query: dict[str, Any]
+    query: Mapping[str, Any]
 
     @property
     def image_id(self) -> str:
@@ -128,7 +127,8 @@ async def list_images(call: Call) -> ApiResponse:
     after = decode_cursor(await secret(), caller, wanted, cursor) if cursor is not None else None
     page = await call.services.images.find(wanted, after, limit)
     next_cursor = encode_cursor(await secret(), caller, wanted, page.next) if page.next else None
-    images = [{**_metadata(image), **await _links(call, image)} for image in page.images]
+    links = await call.services.images.links()
+    images = [{**_metadata(image), **_linked(call, image, links)} for image in page.images]
     document = {"images": images, "count": len(images), "next_cursor": next_cursor}
     return answer(document, headers={"Link": _next_page(call, next_cursor)} if next_cursor else {})
 
@@ -152,7 +152,8 @@ async def get_image(call: Call) -> ApiResponse:
     image = await call.services.images.image(call.image_id, call.caller.user_id)
     if call.query["download"]:
         return await _download(call, image)
-    document = {"image_id": image.image_id, "metadata": _metadata(image), **await _links(call, image)}
+    linked = _linked(call, image, await call.services.images.links())
+    document = {"image_id": image.image_id, "metadata": _metadata(image), **linked}
     if not call.request.carries(image.content.file_size) and not call.query["metadata_only"]:
         document |= {"image_data": None, "image_data_omitted": "It is too large for an answer: use the url."}
     elif not call.query["metadata_only"]:
@@ -184,8 +185,8 @@ async def _around(head: bytes, picture: ByteStream, tail: bytes) -> ByteStream:
 
 async def _download(call: Call, image: Image) -> ApiResponse:
     if not call.request.carries(image.content.file_size):
-        link = await call.services.images.link(image)
-        return ApiResponse(302, {"Location": call.url(link.url), "Cache-Control": "no-store"})
+        links = await call.services.images.links()
+        return ApiResponse(302, {"Location": call.url(links.original(image)), "Cache-Control": "no-store"})
     headers = {
         "Content-Type": image.content.content_type,
         "Content-Disposition": content_disposition("attachment", image.details.filename),
@@ -204,11 +205,12 @@ async def get_content(call: Call) -> ApiResponse:
     image = await call.services.images.image(call.image_id, call.caller.user_id)
     # An image that has none is shown as it is.
     variant = next((each for each in image.variants if each.name == call.query["variant"]), None)
-    link = await call.services.images.link(image, variant)
+    links = await call.services.images.links()
+    link = links.variant(variant) if variant else links.original(image)
     depot = call.services.depot
     # As long as the next request would be sent to the same link.
-    left = (link.expires_at - depot.clock()).total_seconds() - depot.settings.url_ttl
-    headers = {"Location": call.url(link.url), "Cache-Control": f"private, max-age={max(int(left), 0)}"}
+    left = (links.expires_at - depot.clock()).total_seconds() - depot.settings.url_ttl
+    headers = {"Location": call.url(link), "Cache-Control": f"private, max-age={max(int(left), 0)}"}
     return ApiResponse(302, {**headers, "X-Content-Type-Options": "nosniff"})
 
 
@@ -330,9 +332,7 @@ async def get_openapi(call: Call) -> ApiResponse:
 # ---------------------------------------------------------------- answers
 
 
-def _metadata(image: Image) -> dict[str, Any]:
-    metadata: dict[str, Any] = schemas.Metadata().dump(image)
-    return metadata
+_metadata = schemas.dumper(schemas.Metadata)
 
 
 def _published(message: str, image: Image) -> dict[str, Any]:
@@ -344,16 +344,15 @@ def _etag(image: Image) -> str:
     return f'"{instant(image.updated_at)}"'
 
 
-async def _links(call: Call, image: Image) -> dict[str, Any]:
-    link: SignedLink = await call.services.images.link(image)
-    variants = {each.name: await _variant(call, image, each) for each in image.variants}
-    return {"url": call.url(link.url), "url_expires_at": instant(link.expires_at), "variants": variants}
+def _linked(call: Call, image: Image, links: Links) -> dict[str, Any]:
+    url = call.url(links.original(image))
+    variants = {each.name: _variant(each, call.url(links.variant(each))) for each in image.variants}
+    return {"url": url, "url_expires_at": instant(links.expires_at), "variants": variants}
 
 
-async def _variant(call: Call, image: Image, variant: Variant) -> dict[str, Any]:
-    link = await call.services.images.link(image, variant)
+def _variant(variant: Variant, url: str) -> dict[str, Any]:
     size = {"width": variant.width, "height": variant.height}
-    return {"url": call.url(link.url), "content_type": variant.content_type, **size}
+    return {"url": url, "content_type": variant.content_type, **size}
 
 
 def _begun(call: Call, upload: Upload, link: SignedUpload) -> dict[str, Any]:
@@ -370,5 +369,5 @@ def _begun(call: Call, upload: Upload, link: SignedUpload) -> dict[str, Any]:
 
 def answer(document: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> ApiResponse:
     """Return a JSON answer."""
-    body = json.dumps(document, ensure_ascii=False).encode()
-    return ApiResponse(status, {"Content-Type": "application/json", **(headers or {})}, body)
+    headers = {"Content-Type": "application/json", **(headers or {})}
+    return ApiResponse(status, headers, orjson.dumps(document))

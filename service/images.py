@@ -29,6 +29,7 @@ from .model import (
     Claim,
     Content,
     Details,
+    Downloads,
     Expected,
     Image,
     ImageQuery,
@@ -36,7 +37,6 @@ from .model import (
     Page,
     Position,
     Reindexed,
-    SignedLink,
     SignedUpload,
     State,
     StoredObject,
@@ -92,10 +92,8 @@ class ObjectStore(Protocol):
         Equal arguments give an equal link, as long as the credentials that sign it are the same.
         """
 
-    async def presign_download(
-        self, key: str, content_type: str, disposition: str, signed_at: datetime, expires_at: datetime
-    ) -> SignedLink:
-        """Return a link to the bytes; equal arguments give an equal link."""
+    async def presign_downloads(self, signed_at: datetime, expires_at: datetime) -> Downloads:
+        """Return what makes links to any objects; equal times give equal links, as long as the credentials last."""
 
     async def check(self) -> None:
         """Raise Unavailable unless the store can do its work."""
@@ -434,20 +432,16 @@ class ImageService:
         """Return the picture's bytes from `start` up to `stop`, in chunks. Raises ObjectMissing."""
         return await self._objects.open(image.object_key, start, stop)
 
-    async def link(self, image: Image, variant: Variant | None = None) -> SignedLink:
-        """Return a link to the picture, or to a variant of it.
+    async def links(self) -> "Links":
+        """Return what links to pictures, as of now.
 
-        It is the same for a whole window of `url_ttl` seconds, and works for at least another window after
+        A link is the same for a whole window of `url_ttl` seconds, and works for at least another window after
         that, so that browsers and CDNs can cache by URL.
         """
         window = self._depot.settings.url_ttl
         opened = int(self._depot.clock().timestamp()) // window * window
         signed_at, expires_at = (datetime.fromtimestamp(opened + n * window, UTC) for n in (0, 2))
-        key, kind = image.object_key, image.content.content_type
-        disposition = content_disposition("inline", image.details.filename)
-        if variant is not None:
-            key, kind, disposition = variant.object_key, variant.content_type, "inline"
-        return await self._objects.presign_download(key, kind, disposition, signed_at, expires_at)
+        return Links(await self._objects.presign_downloads(signed_at, expires_at))
 
     async def edit(
         self,
@@ -499,6 +493,27 @@ class ImageService:
         if not await self._records.retire(image_id, {State.READY}, deadline):
             raise NotFound("There is no image with this id.")
         await erase_or_leave(self._depot, image_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Links to pictures, of one moment."""
+
+    downloads: Downloads
+
+    @property
+    def expires_at(self) -> datetime:
+        """Return when they stop working."""
+        return self.downloads.expires_at
+
+    def original(self, image: Image) -> str:
+        """Return a link to the picture as it was uploaded."""
+        disposition = content_disposition("inline", image.details.filename)
+        return self.downloads.url(image.object_key, image.content.content_type, disposition)
+
+    def variant(self, variant: Variant) -> str:
+        """Return a link to a variant."""
+        return self.downloads.url(variant.object_key, variant.content_type, "inline")
 
 
 def sealed(upload: Upload, made: Inspected, key: str) -> Image:

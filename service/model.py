@@ -248,13 +248,14 @@ class StoredObject:
 
 
 @dataclass(frozen=True, slots=True)
-class SignedLink:
-    """A URL that needs no other credentials, and when it stops working.
+class Downloads:
+    """Links to objects that need no other credentials, any number of them, and when they stop working.
 
-    A URL that begins with "/" is relative to wherever the service itself was reached.
+    `url(key, content_type, disposition)` makes one, and the answer to it has this type and Content-Disposition.
+    Equal arguments give an equal URL. One that begins with "/" is relative to wherever the service was reached.
     """
 
-    url: str
+    url: Callable[[str, str, str], str]
     expires_at: datetime
 
 

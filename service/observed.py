@@ -13,7 +13,7 @@ from .metrics import Calls, Metrics, Outcome
 T = TypeVar("T")
 
 # They reckon and remember, and ask no backend: timing them would take longer than they do.
-_LEFT_OUT = frozenset({"presign_download", "presign_upload", "secret"})
+_LEFT_OUT = frozenset({"presign_downloads", "presign_upload", "secret"})
 
 
 def observed(port: T, name: str, kind: type, metrics: Metrics) -> T:

@@ -1,6 +1,6 @@
 """The one renderer of errors: problem details for HTTP APIs (RFC 9457)."""
 
-import json
+import orjson
 
 from .errors import PixdepotError
 from .http import ApiResponse
@@ -17,6 +17,5 @@ def problem(error: PixdepotError, request_id: str) -> ApiResponse:
         "request_id": request_id,
         **error.members,
     }
-    body = json.dumps(document, ensure_ascii=False).encode()
     headers = {"Content-Type": "application/problem+json", "Cache-Control": "no-store", **error.headers}
-    return ApiResponse(error.status, headers, body)
+    return ApiResponse(error.status, headers, orjson.dumps(document))

@@ -15,7 +15,7 @@ from typing import Literal
 from botocore.exceptions import ClientError
 
 from service.errors import ObjectMissing
-from service.model import ByteStream, Expected, SignedLink, SignedUpload, StoredObject
+from service.model import ByteStream, Downloads, Expected, SignedUpload, StoredObject
 
 from .session import Clients, error_code, together, translated
 from .signing import MAX_LIFETIME, Presigner, S3Signer
@@ -102,18 +102,19 @@ class S3ObjectStore:
         url, fields = presigner.post(key, content_type=kind, length_range=lengths, sha256_hex=sha256)
         return SignedUpload("POST", url, presigner.expires_at, fields=fields)
 
-    async def presign_download(
-        self, key: str, content_type: str, disposition: str, signed_at: datetime, expires_at: datetime
-    ) -> SignedLink:
-        """See `ObjectStore`. The link ends earlier when the credentials that sign it do."""
+    async def presign_downloads(self, signed_at: datetime, expires_at: datetime) -> Downloads:
+        """See `ObjectStore`. The links end earlier when the credentials that sign them do."""
         presigner = await self._presigner(signed_at, expires_at)
-        url = presigner.get(
-            key,
-            response_content_disposition=disposition,
-            response_content_type=content_type,
-            response_cache_control=_CACHE_CONTROL,
-        )
-        return SignedLink(url, presigner.expires_at)
+
+        def url(key: str, content_type: str, disposition: str) -> str:
+            return presigner.get(
+                key,
+                response_content_disposition=disposition,
+                response_content_type=content_type,
+                response_cache_control=_CACHE_CONTROL,
+            )
+
+        return Downloads(url, presigner.expires_at)
 
     async def _presigner(self, signed_at: datetime, expires_at: datetime) -> Presigner:
         signed_at = signed_at.replace(microsecond=0)  # S3 counts whole seconds

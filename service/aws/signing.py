@@ -140,14 +140,8 @@ class Presigner:
         response_cache_control: str | None = None,
     ) -> str:
         """Return a URL that reads the object; S3 answers with the response headers given here."""
-        query = self._get_query
-        if response_cache_control is not None:
-            query += f"&response-cache-control={_encoded(response_cache_control)}"
-        if response_content_disposition is not None:
-            query += f"&response-content-disposition={_encoded(response_content_disposition)}"
-        if response_content_type is not None:
-            query += f"&response-content-type={_encoded(response_content_type)}"
-        return self._url("GET", key, query, self._get_headers)
+        overrides = _overrides(response_cache_control, response_content_disposition, response_content_type)
+        return self._url("GET", key, self._get_query + overrides, self._get_headers)
 
     def put(
         self,
@@ -227,9 +221,15 @@ def _signing_key(secret_key: str, date: str, region: str) -> bytes:
     return key
 
 
-@lru_cache(maxsize=1024)
+# As dear as all the rest of a URL, and the same file names keep coming back.
+@lru_cache(maxsize=4096)
+def _overrides(cache_control: str | None, disposition: str | None, content_type: str | None) -> str:
+    """Return the end of the query that asks for these fields in the head of S3's response, as S3 sorts them."""
+    fields = {"cache-control": cache_control, "content-disposition": disposition, "content-type": content_type}
+    return "".join(f"&response-{name}={_encoded(value)}" for name, value in fields.items() if value is not None)
+
+
 def _encoded(value: str) -> str:
-    # As dear as all the rest of a URL, and the same tokens, types and file names keep coming back.
     return quote(value, safe="")
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from service.errors import InvalidImage, ObjectMissing, PreconditionFailed, Unavailable
-from service.model import ByteStream, Expected, SignedLink, SignedUpload, StoredObject
+from service.model import ByteStream, Downloads, Expected, SignedUpload, StoredObject
 
 from .links import LinkSigner
 
@@ -172,16 +172,9 @@ class LocalObjectStore:
         """See `ObjectStore`."""
         return self._signer.upload(key, expected, max_bytes, expires_at)
 
-    async def presign_download(
-        self,
-        key: str,
-        content_type: str,
-        disposition: str,
-        signed_at: datetime,  # noqa: ARG002 - only the end counts here
-        expires_at: datetime,
-    ) -> SignedLink:
-        """See `ObjectStore`."""
-        return self._signer.download(key, content_type, disposition, expires_at)
+    async def presign_downloads(self, signed_at: datetime, expires_at: datetime) -> Downloads:  # noqa: ARG002
+        """See `ObjectStore`. Only the end counts here."""
+        return self._signer.downloads(expires_at)
 
     async def check(self) -> None:
         """See `ObjectStore`."""

@@ -12,12 +12,17 @@ from base64 import b64encode, urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from urllib.parse import quote, urlencode
 
 from service.errors import Forbidden
-from service.model import Expected, SignedLink, SignedUpload
+from service.model import Downloads, Expected, SignedUpload
 
 PREFIX = "/storage"
+
+# The names and values of a link's query, sorted.
+Claims = tuple[tuple[str, str], ...]
+
 _CHECKSUM = "x-amz-checksum-sha256"
 
 
@@ -45,13 +50,19 @@ class LinkSigner:
     """Makes links and checks them. Everything `check_...` raises is Forbidden, and tells no more than it must."""
 
     def __init__(self, secret: bytes, clock: Callable[[], datetime]) -> None:
-        self._secret = hmac.digest(secret, b"storage links", hashlib.sha256)
+        key = hmac.digest(secret, b"storage links", hashlib.sha256)
+        self._mac = hmac.new(key, digestmod="sha256")  # each signature goes on from a copy: the key is hashed once
         self._clock = clock
 
-    def download(self, key: str, content_type: str, disposition: str, expires_at: datetime) -> SignedLink:
-        """Return a link to read an object. Equal arguments give an equal link."""
-        query = {"expires": _stamp(expires_at), "type": content_type, "disposition": disposition}
-        return SignedLink(self._url("GET", key, query), expires_at)
+    def downloads(self, expires_at: datetime) -> Downloads:
+        """Return what makes links to read objects."""
+        expires = _stamp(expires_at)
+
+        def url(key: str, content_type: str, disposition: str) -> str:
+            claims = ("disposition", disposition), ("expires", expires), ("type", content_type)
+            return self._url("GET", key, claims)
+
+        return Downloads(url, expires_at)
 
     def upload(self, key: str, expected: Expected, max_bytes: int, expires_at: datetime) -> SignedUpload:
         """Return a link to write one object, once, as expected."""
@@ -60,7 +71,7 @@ class LinkSigner:
         if expected.method == "PUT":
             query = {"expires": _stamp(expires_at), "type": expected.content_type}
             query |= {"length": str(expected.file_size), "sha256": expected.sha256 or ""}
-            url = self._url("PUT", key, query)
+            url = self._url("PUT", key, _sorted(query))
             return SignedUpload("PUT", url, expires_at, headers={**headers, "If-None-Match": "*"})
         size = expected.file_size
         grant = Grant(key, expected.content_type, size or 1, size or max_bytes, expected.sha256)
@@ -98,13 +109,13 @@ class LinkSigner:
             raise Forbidden(f"The form must have the fields that were signed: {', '.join(signed)}.")
         return grant
 
-    def _url(self, method: str, key: str, query: Mapping[str, str]) -> str:
-        signed = urlencode({**query, "signature": self._signature(method, key, query)}, quote_via=quote, safe="")
-        return f"{PREFIX}/{quote(key)}?{signed}"
+    def _url(self, method: str, key: str, claims: Claims) -> str:
+        resource = _resource(key, claims)
+        return f"{resource}&signature={self._signature(method, resource)}"
 
     def _check(self, method: str, key: str, query: Mapping[str, str]) -> None:
         claims = {name: value for name, value in query.items() if name != "signature"}
-        signature = self._signature(method, key, claims)
+        signature = self._signature(method, _resource(key, _sorted(claims)))
         if not hmac.compare_digest(query.get("signature", "").encode(), signature.encode()):
             raise Forbidden("The link's signature does not match.")
         self._check_time(_instant(claims["expires"]))
@@ -113,9 +124,25 @@ class LinkSigner:
         if expires_at <= self._clock():
             raise Forbidden("The link has expired.")
 
-    def _signature(self, method: str, subject: str, claims: Mapping[str, str] | None = None) -> str:
-        signed = json.dumps([method, subject, sorted((claims or {}).items())]).encode()
-        return urlsafe_b64encode(hmac.digest(self._secret, signed, hashlib.sha256)).decode().rstrip("=")
+    def _signature(self, method: str, subject: str) -> str:
+        mac = self._mac.copy()
+        mac.update(f"{method} {subject}".encode())
+        return mac.hexdigest()
+
+
+def _sorted(claims: Mapping[str, str]) -> Claims:
+    return tuple(sorted(claims.items()))
+
+
+def _resource(key: str, claims: Claims) -> str:
+    """Return what a link leads to and says, in the one way that is signed: by sorted claims."""
+    return f"{PREFIX}/{quote(key)}?{_encoded(claims)}"
+
+
+# As dear as all the rest of a link, and the same file names keep coming back.
+@lru_cache(maxsize=4096)
+def _encoded(claims: Claims) -> str:
+    return urlencode(claims, quote_via=quote, safe="")
 
 
 def _encode_policy(grant: Grant, expires_at: datetime) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from service.model import Image, ImageQuery, Page, Position, fold
 from service.search import candidates, furthest_back, grams
 
-from .rows import from_ms, read_image, to_ms
+from .rows import IMAGE_COLUMNS, from_ms, read_image, to_ms
 
 _PROBE = 16  # rows, of each list there is to choose from
 _TIES = 32768  # numbers within one millisecond
@@ -184,7 +184,8 @@ def _images(connection: sqlite3.Connection, numbers: Sequence[int]) -> list[Imag
     for n in range(0, len(numbers), 500):
         some = numbers[n : n + 500]
         marks = ", ".join("?" * len(some))
-        sql = f"SELECT images.* FROM listed JOIN images USING (image_id) WHERE listing IN ({marks})"  # noqa: S608
+        source = "listed JOIN images USING (image_id)"
+        sql = f"SELECT {IMAGE_COLUMNS} FROM {source} WHERE listing IN ({marks})"  # noqa: S608 - marks only
         images += [read_image(row) for row in connection.execute(sql, some)]
     return sorted(images, key=lambda image: (image.created_at, image.image_id), reverse=True)
 

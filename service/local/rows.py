@@ -1,13 +1,22 @@
 """The values of the domain as columns of the database, and back."""
 
-import json
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
 
 from service.model import Claim, Content, Details, Expected, Failure, Image, State, Upload, Variant, fold
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+# What `read_image` reads, in its order: finding columns by their names takes longer than all the rest of it.
+IMAGE_COLUMNS = """
+images.image_id, images.user_id, images.title, filename, description, tags_json, images.visibility,
+content_type, file_size, sha256, width, height, placeholder, object_key, created_at, updated_at, variants_json
+"""
 
 
 def to_ms(instant: datetime) -> int:
@@ -27,7 +36,7 @@ def details_columns(details: Details) -> dict[str, object]:
         "title": details.title,
         "title_folded": fold(details.title),
         "description": details.description,
-        "tags_json": json.dumps(details.tags),
+        "tags_json": orjson.dumps(details.tags).decode(),
         "filename": details.filename,
         "visibility": details.visibility,
     }
@@ -67,13 +76,8 @@ def image_columns(image: Image) -> dict[str, object]:
 
 def variant_columns(image: Image) -> dict[str, object]:
     """Return the columns of what people look at first."""
-    variants = json.dumps([astuple(each) for each in image.variants])
+    variants = orjson.dumps([astuple(each) for each in image.variants]).decode()
     return {"placeholder": image.content.placeholder, "variants_json": variants}
-
-
-def _details(row: sqlite3.Row) -> Details:
-    tags = tuple(json.loads(row["tags_json"]))
-    return Details(row["user_id"], row["title"], row["filename"], row["description"], tags, row["visibility"])
 
 
 def claim_columns(claim: Claim) -> dict[str, object]:
@@ -107,14 +111,14 @@ def read_upload(row: sqlite3.Row) -> Upload:
     declared = (row["declared_type"], row["declared_size"], row["declared_sha256"])
     expected = Expected(row["method"], *declared, bool(row["strip_location"]))
     failure = Failure(row["failure_code"], row["failure_detail"]) if row["failure_code"] else None
+    tags = tuple(orjson.loads(row["tags_json"]))
+    said = (row["user_id"], row["title"], row["filename"], row["description"], tags, row["visibility"])
     created_at, expires_at = from_ms(row["created_at"]), from_ms(row["expires_at"])
-    return Upload(row["image_id"], _details(row), expected, created_at, expires_at, State(row["state"]), failure)
+    return Upload(row["image_id"], Details(*said), expected, created_at, expires_at, State(row["state"]), failure)
 
 
-def read_image(row: sqlite3.Row) -> Image:
-    """Return the row of a READY image."""
-    size = (row["width"], row["height"])
-    content = Content(row["content_type"], row["file_size"], row["sha256"], *size, row["placeholder"])
-    times = (from_ms(row["created_at"]), from_ms(row["updated_at"]))
-    variants = tuple(Variant(*each) for each in json.loads(row["variants_json"]))
-    return Image(row["image_id"], _details(row), content, row["object_key"], *times, variants)
+def read_image(row: Sequence[Any]) -> Image:
+    """Return the IMAGE_COLUMNS of a READY image."""
+    said = (*row[1:5], tuple(orjson.loads(row[5])), row[6])
+    variants = tuple(Variant(*each) for each in orjson.loads(row[16]))
+    return Image(row[0], Details(*said), Content(*row[7:13]), row[13], from_ms(row[14]), from_ms(row[15]), variants)

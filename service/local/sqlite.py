@@ -34,6 +34,7 @@ from service.model import (
 
 from . import lists
 from .rows import (
+    IMAGE_COLUMNS,
     claim_columns,
     details_columns,
     image_columns,
@@ -213,8 +214,8 @@ class SqliteRepository:
         """See `ImageRepository`."""
 
         def change(connection: sqlite3.Connection) -> bool:
-            row = _row(connection, image.image_id, {State.READY})
-            if row is None or read_image(row).variants != seen.variants:
+            row, now = _row(connection, image.image_id, {State.READY}), _ready(connection, image.image_id)
+            if row is None or now is None or now.variants != seen.variants:
                 return False
             later = max(to_ms(deadline), row["deadline"] or 0)
             _update(connection, image.image_id, **variant_columns(image), deadline=later)
@@ -324,7 +325,8 @@ def _row(connection: sqlite3.Connection, image_id: str, states: Collection[State
 
 
 def _ready(connection: sqlite3.Connection, image_id: str) -> Image | None:
-    row = _row(connection, image_id, {State.READY})
+    sql = f"SELECT {IMAGE_COLUMNS} FROM images WHERE image_id = ? AND state = 'ready'"  # noqa: S608
+    row = connection.execute(sql, (image_id,)).fetchone()
     return read_image(row) if row else None
 
 

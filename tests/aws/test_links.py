@@ -229,23 +229,23 @@ async def test_a_download_comes_with_the_type_and_the_name_that_were_signed(
     objects: S3ObjectStore, browser: ApiClient, image: str
 ) -> None:
     disposition = "inline; filename=\"it's.jpg\"; filename*=UTF-8''it%27s%20%E2%9C%93.jpg"
-    link = await objects.presign_download(image, "image/jpeg", disposition, now(), now() + 5 * MINUTES)
-    answer = await browser.fetch(link.url)
+    link = (await objects.presign_downloads(now(), now() + 5 * MINUTES)).url(image, "image/jpeg", disposition)
+    answer = await browser.fetch(link)
     assert (answer.status, answer.body) == (200, DATA)
     assert answer.headers["Content-Type"] == "image/jpeg"
     assert answer.headers["Content-Disposition"] == disposition
     assert "immutable" in answer.headers["Cache-Control"]
-    part = await browser.fetch(link.url, headers={"Range": "bytes=2-5"})
+    part = await browser.fetch(link, headers={"Range": "bytes=2-5"})
     assert (part.status, part.body) == (206, DATA[2:6])
 
 
 async def test_a_download_link_can_be_altered_in_nothing(
     objects: S3ObjectStore, browser: ApiClient, image: str
 ) -> None:
-    link = await objects.presign_download(image, "image/jpeg", "inline", now(), now() + 5 * MINUTES)
-    place, _, query = link.url.partition("?")
+    link = (await objects.presign_downloads(now(), now() + 5 * MINUTES)).url(image, "image/jpeg", "inline")
+    place, _, query = link.partition("?")
     names = dict(parse_qsl(query))
-    altered = [place, link.url.replace(image, f"{image}0"), f"{link.url}&response-expires=0"]
+    altered = [place, link.replace(image, f"{image}0"), f"{link}&response-expires=0"]
     for name, value in names.items():
         altered += [f"{place}?{urlencode({**names, name: other})}" for other in ("", value[:-1], f"{value}1")]
         altered += [f"{place}?{urlencode({key: text for key, text in names.items() if key != name})}"]
@@ -260,8 +260,8 @@ async def test_an_expired_download_link_gives_nothing(
     objects: S3ObjectStore, browser: ApiClient, image: str
 ) -> None:
     signed_at, expires_at = now() - 60 * MINUTES, now() - MINUTES
-    link = await objects.presign_download(image, "image/jpeg", "inline", signed_at, expires_at)
-    answer = await browser.fetch(link.url)
+    link = (await objects.presign_downloads(signed_at, expires_at)).url(image, "image/jpeg", "inline")
+    answer = await browser.fetch(link)
     assert refused(answer)
     assert DATA not in answer.body
 
@@ -270,15 +270,15 @@ async def test_an_expired_download_link_gives_nothing(
 async def test_a_download_link_is_good_for_reading_only(
     objects: S3ObjectStore, browser: ApiClient, image: str, method: str
 ) -> None:
-    link = await objects.presign_download(image, "image/jpeg", "inline", now(), now() + 5 * MINUTES)
-    assert refused(await browser.fetch(link.url, method))
+    link = (await objects.presign_downloads(now(), now() + 5 * MINUTES)).url(image, "image/jpeg", "inline")
+    assert refused(await browser.fetch(link, method))
     assert await stored(objects, image) == DATA
 
 
 async def test_no_link_lives_longer_than_a_week(objects: S3ObjectStore, browser: ApiClient, image: str) -> None:
-    link = await objects.presign_download(image, "image/jpeg", "inline", now(), now() + timedelta(days=30))
-    assert timedelta(days=6) < link.expires_at - now() <= timedelta(days=7)
-    assert (await browser.fetch(link.url)).status == 200
+    links = await objects.presign_downloads(now(), now() + timedelta(days=30))
+    assert timedelta(days=6) < links.expires_at - now() <= timedelta(days=7)
+    assert (await browser.fetch(links.url(image, "image/jpeg", "inline"))).status == 200
 
 
 # ---------------------------------------------------------------- temporary credentials
@@ -296,8 +296,8 @@ async def test_no_link_outlives_the_credentials_that_sign_it(account: Account, k
                 assert link.expires_at == ends
             for minutes, end in ((60, ends), (5, now() + 5 * MINUTES)):
                 lasting = now() + minutes * MINUTES
-                download = await objects.presign_download("images/a", "image/jpeg", "inline", now(), lasting)
-                assert end <= download.expires_at <= min(end + timedelta(seconds=5), ends)
+                downloads = await objects.presign_downloads(now(), lasting)
+                assert end <= downloads.expires_at <= min(end + timedelta(seconds=5), ends)
 
 
 @METHODS

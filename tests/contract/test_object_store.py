@@ -111,13 +111,13 @@ async def test_puts_and_deletes_of_neighbours_at_once_do_not_disturb_each_other(
 async def test_equal_questions_give_equal_download_links(objects: ObjectStore) -> None:
     signed_at = datetime.now(UTC).replace(microsecond=0)
     expires_at = signed_at + timedelta(hours=1)
-    links = [
-        await objects.presign_download(key, "image/png", 'inline; filename="a.png"', signed_at, expires_at)
-        for key in ("images/a/b/original", "images/a/b/original", "images/a/c/original")
-    ]
+    links = []
+    for key in ("images/a/b/original", "images/a/b/original", "images/a/c/original"):
+        downloads = await objects.presign_downloads(signed_at, expires_at)
+        assert downloads.expires_at == expires_at
+        links.append(downloads.url(key, "image/png", 'inline; filename="a.png"'))
     assert links[0] == links[1] != links[2]
-    assert links[0].expires_at == expires_at
-    assert all(each.url.startswith(f"{objects.origin}/") for each in links)
+    assert all(each.startswith(f"{objects.origin}/") for each in links)
 
 
 async def test_an_upload_link_says_what_to_send_and_until_when(objects: ObjectStore) -> None:

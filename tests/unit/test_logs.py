@@ -201,7 +201,11 @@ def test_what_was_json_is_json_without_its_secrets(text: str) -> None:
 
 
 @pytest.mark.parametrize(("stream", "begins"), [(io.StringIO(), "{"), (Terminal(), "")])
-def test_a_process_logs_json_but_to_people(stream: io.StringIO, begins: str) -> None:
+def test_a_process_logs_json_but_to_people(
+    stream: io.StringIO, begins: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_srcfile", "logThreads", "logProcesses", "logMultiprocessing"):
+        monkeypatch.setattr(logging, name, getattr(logging, name))  # as they were, afterwards
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
     try:

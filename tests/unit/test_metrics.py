@@ -208,7 +208,7 @@ class Storage:
     async def presign_upload(self) -> str:
         return "a link"
 
-    async def presign_download(self) -> str:
+    async def presign_downloads(self) -> str:
         return "a link"
 
     async def check(self) -> None: ...
@@ -266,9 +266,9 @@ async def test_a_stream_counts_once_however_it_ends() -> None:
 async def test_what_a_port_calls_of_itself_and_what_asks_no_backend_is_not_counted() -> None:
     watched = Watched()
     await watched.port.copy("a", "b", "image/png")
-    assert await watched.port.presign_download() == "a link"
+    assert await watched.port.presign_downloads() == "a link"
     assert (watched.outcomes("copy"), watched.outcomes("put")) == ({"ok": 1}, {})
-    assert ("objects", "presign_download") not in watched.metrics.calls
+    assert ("objects", "presign_downloads") not in watched.metrics.calls
     assert watched.port.origin == Storage.origin
 
 
@@ -278,7 +278,7 @@ async def test_every_method_of_a_port_is_watched(kind: type, tmp_path: Path) -> 
     async with open_service(Settings(data_dir=tmp_path)) as runtime:
         counted = {call for port, call in runtime.api.services.depot.metrics.calls if port == name}
     methods = {each for each in vars(kind) if not each.startswith("_")}
-    assert counted == methods - {"presign_upload", "presign_download", "secret"}
+    assert counted == methods - {"presign_upload", "presign_downloads", "secret"}
 
 
 # ---------------------------------------------------------------- the sweeper, admission, requests
