@@ -3,11 +3,10 @@
 import base64
 import hashlib
 import io
-import math
 import random
 from typing import Any
 
-from PIL import Image, ImageDraw
+from PIL import Image
 
 ORIENTATION = 0x0112  # EXIF tag
 
@@ -25,31 +24,6 @@ def picture(
     file = io.BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()
-
-
-def painted(size: tuple[int, int], *, seed: int = 0) -> bytes:
-    """Return a JPEG that a person takes for a picture: hills before an evening sky."""
-    chance, (width, height) = random.Random(seed), size
-    sky = Image.merge("HSV", [Image.new("L", size, chance.randrange(256)), *_shades(size)])
-    image = sky.convert("RGB")
-    draw, hue = ImageDraw.Draw(image), chance.randrange(256)
-    for layer in range(5):
-        base, waves = height * (0.45 + 0.12 * layer), [chance.uniform(1, 6) for _ in range(6)]
-        ridge = [(x, base - height * _ridge(x / width, waves)) for x in range(0, width + 8, 8)]
-        colour = f"hsv({hue * 360 // 256}, 45%, {70 - 14 * layer}%)"
-        draw.polygon([*ridge, (width, height), (0, height)], fill=colour)
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=90)
-    return file.getvalue()
-
-
-def _ridge(x: float, waves: list[float]) -> float:
-    return sum(0.05 / n * math.sin(n * x * often + often) for n, often in enumerate(waves, 1))
-
-
-def _shades(size: tuple[int, int]) -> tuple[Image.Image, Image.Image]:
-    down = Image.linear_gradient("L").resize(size)
-    return down.point(lambda value: 150 - value // 2), down.point(lambda value: 160 + value // 3)
 
 
 def oriented(orientation: int, size: tuple[int, int] = (64, 48)) -> bytes:

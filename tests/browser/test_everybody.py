@@ -11,7 +11,8 @@ from tests.api.client import ApiClient
 from tests.browser.axe import complaints
 from tests.browser.conftest import Open
 from tests.browser.gallery import Gallery, photo_file
-from tests.pictures import painted, picture
+from tests.landscapes import landscape
+from tests.pictures import picture
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "has_touch": True, "is_mobile": True}
 LOOKS: dict[str, dict[str, Any]] = {
@@ -39,7 +40,7 @@ async def filled(depot: ApiClient) -> ApiClient:
     """Return a service with pictures that look like some."""
     for seed, (title, size) in enumerate(PAINTINGS.items()):
         tags = ["landscape", title.split()[-1].lower()]
-        await depot.uploaded(painted(size, seed=seed), title=title, user_id="ada", tags=tags)
+        await depot.uploaded(landscape(size, seed=seed), title=title, user_id="ada", tags=tags)
     return depot
 
 
