@@ -5,7 +5,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
 from marshmallow import Schema
@@ -139,10 +139,25 @@ class Api:
         bound = (Route(each.method, each.path, each.name, self._endpoint(each)) for each in OPERATIONS)
         self._beside = storage_routes
         self.routes = (*bound, *storage_routes)
+        self._plain = {(each.method, each.path): each for each in self.routes if "{" not in each.path}
+        self._others = [each for each in self.routes if "{" in each.path]
 
     def beside(self, *routes: Route) -> "Api":
         """Return the same API with routes that only one skin has."""
         return Api(self.services, (*self._beside, *routes))
+
+    def match(self, method: str, path: str) -> tuple[Route | None, Mapping[str, str]]:
+        """Return the route that answers a method at a path, as far as it is decoded, and what it found in the path.
+
+        None where there is none. GET's answer HEAD.
+        """
+        method = "GET" if method == "HEAD" else method
+        if plain := self._plain.get((method, path)):
+            return plain, {}
+        for each in self._others:
+            if each.method == method and (parameters := each.match(path)) is not None:
+                return each, parameters
+        return None, {}
 
     def _endpoint(self, operation: Operation) -> Callable[[ApiRequest], Awaitable[ApiResponse]]:
         schema = operation.query()

@@ -16,7 +16,6 @@ from urllib.parse import unquote
 
 from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import BadHttpMethod, LineTooLong
-from aiohttp.typedefs import Handler, Middleware
 
 from .api import Api
 from .errors import (
@@ -27,7 +26,7 @@ from .errors import (
     RequestTimeout,
     UriTooLong,
 )
-from .http import ApiRequest, ApiResponse, Route
+from .http import ApiRequest, ApiResponse
 from .page import page_routes
 from .problems import problem
 from .prometheus import metrics_route
@@ -61,47 +60,73 @@ class Deadlines:
 _DEADLINES = Deadlines()
 
 
-def application(api: Api, deadlines: Deadlines = _DEADLINES) -> web.Application:
-    """Return an aiohttp application that serves an API's routes and the page, and answers all else as it says."""
-    depot = api.services.depot
-    api = api.beside(*page_routes(depot.objects.origin), metrics_route(depot))
-    unrouted = _handler(api, None, deadlines)
-    app = web.Application(middlewares=[_or_else(unrouted)])
-    app.on_response_prepare.append(_close_when_unread)
-    for route in api.routes:
-        # aiohttp's own {name} would leave out segments that have braces.
-        segments = re.sub(r"\{(\w+)\}", r"{\1:[^/]+}", route.path)
-        pattern = re.sub(r"\{(\w+)\+\}", r"{\1:.+}", segments)
-        handler = _handler(api, route, deadlines)
-        _add(app, route.method, pattern, handler)
-        if route.method == "GET":
-            _add(app, "HEAD", pattern, handler)
-    _add(app, "*", "/{path:.*}", unrouted)
-    return app
+class _Front:
+    """Answers the requests of every connection by an API's routes, and knows those in flight.
 
+    aiohttp's router and its middlewares are not in between: an API has a table of its own.
+    """
 
-def _add(app: web.Application, method: str, pattern: str, handler: Handler) -> None:
-    app.router.add_route(method, pattern, handler, expect_handler=_wait)
+    def __init__(self, api: Api, deadlines: Deadlines) -> None:
+        self._api, self._deadlines = api, deadlines
+        self._tasks: set[asyncio.Task[object]] = set()
+        self._ending = False
 
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Return the answer to one request. Raises nothing of what a client sent."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - this is a coroutine
+        self._tasks.add(task)  # until its answer is sent
+        task.add_done_callback(self._tasks.discard)
+        if request.version.major != 1:
+            return _refusal(InvalidRequest("This is a server of HTTP/1.1."))
+        host = _host(request)
+        if not _HOST.fullmatch(host):
+            return _refusal(InvalidRequest("The Host header must name the host, once."))
+        route, parameters = self._api.match(request.method, request.rel_url.path_safe)
+        translated = ApiRequest(
+            method=request.method,
+            path=request.path,
+            body=_body(request, self._deadlines),
+            query=tuple(request.query.items()),
+            headers={name.lower(): value for name, value in request.headers.items()},
+            parameters=parameters,
+            base_url=self._api.services.settings.public_url or f"{request.scheme}://{host}",
+        )
+        return await self._respond(request, await self._api.dispatch(route, translated))
 
-async def _wait(request: web.Request) -> None:
-    """Leave "Expect: 100-continue" unanswered until somebody reads the body: it may be refused before."""
+    async def _respond(self, request: web.BaseRequest, answer: ApiResponse) -> web.StreamResponse:
+        headers = {**_NAME, **answer.headers}
+        if isinstance(answer.body, bytes):
+            if answer.length is not None:  # the answer to a HEAD has the length of a body that it does not have
+                headers["Content-Length"] = str(answer.length)
+            whole = web.Response(status=answer.status, headers=headers, body=answer.body or None)
+            self._close_if_last(request, whole)
+            return whole
+        streamed = web.StreamResponse(status=answer.status, headers=headers)
+        streamed.content_length = answer.length
+        self._close_if_last(request, streamed)
+        with contextlib.suppress(ConnectionError):  # the client may leave when it likes
+            await streamed.prepare(request)
+            async for chunk in answer.body:
+                await streamed.write(chunk)
+            await streamed.write_eof()
+        return streamed
 
+    def _close_if_last(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
+        """End the connection at the end, and where the rest of a body would be taken for the next request."""
+        if self._ending or not request.content.is_eof():
+            _close(response)
 
-def _or_else(otherwise: Handler) -> Middleware:
-    """Return a middleware that lets `otherwise` answer what is no path at all, as in "OPTIONS *"."""
+    async def end(self, seconds: float) -> None:
+        """Let connections end, and return when all requests are answered, or when the time is over.
 
-    @web.middleware
-    async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
-        return await (handler if request.match_info.http_exception is None else otherwise)(request)
-
-    return answer
-
-
-async def _close_when_unread(request: web.Request, response: web.StreamResponse) -> None:
-    """End the connection where the rest of a body would be taken for the next request."""
-    if not request.content.is_eof():
-        _close(response)
+        An aiohttp that shuts down reads no more of their bodies, so they come first.
+        """
+        self._ending = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._tasks:
+                    await asyncio.wait(self._tasks)
 
 
 def _close(response: web.StreamResponse) -> None:
@@ -109,29 +134,7 @@ def _close(response: web.StreamResponse) -> None:
     response.headers["Connection"] = "close"
 
 
-def _handler(api: Api, route: Route | None, deadlines: Deadlines) -> Handler:
-    async def handle(request: web.Request) -> web.StreamResponse:
-        if request.version.major != 1:
-            return _refusal(InvalidRequest("This is a server of HTTP/1.1."))
-        host = _host(request)
-        if not _HOST.fullmatch(host):
-            return _refusal(InvalidRequest("The Host header must name the host, once."))
-        base_url = api.services.settings.public_url or f"{request.scheme}://{host}"
-        translated = ApiRequest(
-            method=request.method,
-            path=request.path,
-            body=_body(request, deadlines),
-            query=tuple(request.query.items()),
-            headers={name.lower(): value for name, value in request.headers.items()},
-            parameters=dict(request.match_info),
-            base_url=base_url,
-        )
-        return await _respond(request, await api.dispatch(route, translated))
-
-    return handle
-
-
-def _host(request: web.Request) -> str:
+def _host(request: web.BaseRequest) -> str:
     """Return the host that the client speaks to; only HTTP/1.0 may leave it open."""
     hosts = request.headers.getall("Host", [])
     if hosts or request.version >= HttpVersion11 or request.transport is None:
@@ -140,7 +143,7 @@ def _host(request: web.Request) -> str:
     return _authority(name, port)
 
 
-async def _body(request: web.Request, deadlines: Deadlines) -> AsyncIterator[bytes]:
+async def _body(request: web.BaseRequest, deadlines: Deadlines) -> AsyncIterator[bytes]:
     expecting = request.headers.get("Expect", "").lower() == "100-continue" and request.version >= HttpVersion11
     if expecting and request.can_read_body:
         assert request.transport is not None  # noqa: S101 - a request that is being handled has one
@@ -162,22 +165,6 @@ async def _body(request: web.Request, deadlines: Deadlines) -> AsyncIterator[byt
         waited += clock() - asked
         received += len(chunk)
         yield chunk
-
-
-async def _respond(request: web.Request, answer: ApiResponse) -> web.StreamResponse:
-    headers = {**_NAME, **answer.headers}
-    if isinstance(answer.body, bytes):
-        # The answer to a HEAD has the length of a body that it does not have.
-        length = {} if answer.length is None else {"Content-Length": str(answer.length)}
-        return web.Response(status=answer.status, headers={**headers, **length}, body=answer.body or None)
-    streamed = web.StreamResponse(status=answer.status, headers=headers)
-    streamed.content_length = answer.length
-    with contextlib.suppress(ConnectionError):  # the client may leave when it likes
-        await streamed.prepare(request)
-        async for chunk in answer.body:
-            await streamed.write(chunk)
-        await streamed.write_eof()
-    return streamed
 
 
 def _refusal(error: PixdepotError) -> web.Response:
@@ -296,43 +283,14 @@ def _misread(exc: BaseException | None, api: Api) -> PixdepotError:
     return InvalidRequest("The request is not well-formed HTTP.")
 
 
-class _Traffic:
-    """The requests in flight. An aiohttp that shuts down reads no more of their bodies, so they come first."""
-
-    def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[object]] = set()
-        self._ending = False
-
-    @web.middleware
-    async def count(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Let a request pass, and know of it until its answer is sent."""
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - this is a coroutine
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return await handler(request)
-
-    async def close_at_the_end(self, _: web.Request, response: web.StreamResponse) -> None:
-        """Keep no connection open for another request when there will be nobody to answer it."""
-        if self._ending:
-            _close(response)
-
-    async def end(self, seconds: float) -> None:
-        """Return when all are answered, or when the time is over."""
-        self._ending = True
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while self._tasks:
-                    await asyncio.wait(self._tasks)
-
-
 @contextlib.asynccontextmanager
 async def answering(api: Api, listening: socket.socket, deadlines: Deadlines = _DEADLINES) -> AsyncIterator[None]:
     """Answer what comes to a listening socket; at the end take nothing new, and finish what is in flight."""
-    app, traffic = application(api, deadlines), _Traffic()
-    app.middlewares.append(traffic.count)
-    app.on_response_prepare.append(traffic.close_at_the_end)
-    runner = web.AppRunner(app, shutdown_timeout=_LAST_SECOND)
+    depot = api.services.depot
+    api = api.beside(*page_routes(depot.objects.origin), metrics_route(depot))
+    front = _Front(api, deadlines)
+    # Nobody answers "Expect: 100-continue" before somebody reads the body: it may be refused before.
+    runner = web.ServerRunner(web.Server(front.answer), shutdown_timeout=_LAST_SECOND)
     await runner.setup()
     loop = asyncio.get_running_loop()
     options: dict[str, Any] = {"manager": runner.server, "loop": loop, "access_log": None}
@@ -342,7 +300,7 @@ async def answering(api: Api, listening: socket.socket, deadlines: Deadlines = _
         yield
     finally:
         server.close()
-        await traffic.end(_DRAIN)
+        await front.end(_DRAIN)
         await runner.cleanup()
 
 
