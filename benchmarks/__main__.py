@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from . import cold_start, lists_dynamodb, lists_sqlite, overlap, publishing
+from . import cold_start, lists_dynamodb, lists_sqlite, overlap, publishing, upload_directory
 from .figures import Figure
 
 BENCHMARKS: dict[str, Callable[[], Coroutine[Any, Any, list[Figure]]]] = {
@@ -16,6 +16,7 @@ BENCHMARKS: dict[str, Callable[[], Coroutine[Any, Any, list[Figure]]]] = {
     "lists_sqlite": lists_sqlite.measure,
     "overlap": overlap.measure,
     "publishing": publishing.measure,
+    "upload_directory": upload_directory.measure,
 }
 
 

@@ -45,11 +45,11 @@ async def measure(rounds: int = 15) -> list[Figure]:
     ]
 
 
-def photograph() -> bytes:
+def photograph(size: tuple[int, int] = SIZE) -> bytes:
     """Return a JPEG with about as much detail as a photograph of its size: 0.3 bytes a pixel."""
     chance = random.Random(1)
-    coarse = Image.frombytes("RGB", (40, 30), chance.randbytes(3 * 40 * 30)).resize(SIZE, Image.Resampling.BICUBIC)
-    grain = Image.effect_noise(SIZE, 20).convert("RGB")
+    coarse = Image.frombytes("RGB", (40, 30), chance.randbytes(3 * 40 * 30)).resize(size, Image.Resampling.BICUBIC)
+    grain = Image.effect_noise(size, 20).convert("RGB")
     file = io.BytesIO()
     Image.blend(coarse, grain, 0.4).save(file, "JPEG", quality=88)
     return file.getvalue()

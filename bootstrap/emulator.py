@@ -8,7 +8,6 @@ import asyncio
 import json
 import shutil
 import signal
-import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -21,10 +20,9 @@ from .processes import (
     Child,
     ServerFailed,
     free_port,
-    installed_once,
+    installed_python,
     path_variable,
     port_is_free,
-    run,
     running_child,
 )
 
@@ -115,14 +113,7 @@ async def running_emulator(data_dir: Path, port: int = DEFAULT_PORT) -> AsyncIte
 
 def install() -> Path:
     """Return the Python that runs the emulator; the first call on a machine installs it (some seconds)."""
-    name = f"{MINISTACK.replace('==', '-')}-{sys.implementation.cache_tag}"
-    return installed_once(name, "bin/python", _install) / "bin" / "python"
-
-
-def _install(directory: Path) -> None:
-    python = str(directory / "bin" / "python")
-    run([sys.executable, "-m", "venv", str(directory)])
-    run([python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", MINISTACK])
+    return installed_python(MINISTACK)
 
 
 def _environment(data_dir: Path, port: int, root: AccessKey) -> dict[str, str]:

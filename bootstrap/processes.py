@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -147,6 +148,21 @@ def port_is_free(port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+def installed_python(requirement: str) -> Path:
+    """Return the Python of an environment of its own, with one package ("name==version") and what that needs.
+
+    The first call on a machine installs it (some seconds). Raises ServerFailed.
+    """
+    name = f"{requirement.replace('==', '-')}-{sys.implementation.cache_tag}"
+
+    def install(directory: Path) -> None:
+        python = str(directory / "bin" / "python")
+        run([sys.executable, "-m", "venv", str(directory)])
+        run([python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", requirement])
+
+    return installed_once(name, "bin/python", install) / "bin" / "python"
 
 
 def installed_once(name: str, proof: str, install: Callable[[Path], None]) -> Path:

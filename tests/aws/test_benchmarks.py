@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import cold_start, lists_dynamodb, lists_sqlite, overlap, publishing
+from benchmarks import cold_start, lists_dynamodb, lists_sqlite, overlap, publishing, upload_directory
 from benchmarks.__main__ import BENCHMARKS, main
 from benchmarks.figures import Figure
 
@@ -45,6 +45,14 @@ async def test_every_shape_of_list_is_timed_on_sqlite() -> None:
 async def test_a_cold_start_is_timed_from_the_functions_zip() -> None:
     (figure,) = await cold_start.measure(rounds=1)
     assert min(figure.ours, figure.rival) > 50  # milliseconds: each was a process that answered
+
+
+async def test_an_upload_of_a_directory_is_timed_over_a_line_and_without() -> None:
+    over_a_line, without = await upload_directory.measure(rounds=1, photographs=3, megabits=20)
+    carried = 3 * 400_000 * 8 / 20e6 * 1000  # milliseconds that the line takes
+    assert min(over_a_line.ours, over_a_line.rival) > carried
+    assert min(without.ours, without.rival) > 100
+    assert over_a_line.goal == without.goal == 1.25
 
 
 def test_a_figure_is_good_up_to_its_goal() -> None:
