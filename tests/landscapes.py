@@ -4,6 +4,7 @@ import io
 import itertools
 import random
 from dataclasses import dataclass
+from functools import cache
 
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
@@ -32,6 +33,7 @@ LIGHTS = (
 )
 
 
+@cache
 def landscape(size: tuple[int, int], *, seed: int = 0) -> bytes:
     """Return a JPEG; another seed gives another place, at another time of day."""
     chance, (width, height) = random.Random(seed), size

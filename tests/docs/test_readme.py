@@ -30,6 +30,18 @@ def test_contributors_set_up_as_the_readme_says(script: str) -> None:
     assert script.strip().split(" && ") == SET_UPS[1]
 
 
+@runs("docs/quickstart.md", "pip install")
+def test_the_quick_start_begins_as_the_readme_does(script: str) -> None:
+    assert script.strip().split(" && ") == SET_UPS[0]
+
+
+@runs("README.md", "async function upload", language="js")
+def test_the_readme_has_the_ten_lines_that_the_page_on_browsers_has(script: str) -> None:
+    """They are run by test_browser.py."""
+    (same,) = about("docs/browser.md", "async function upload", language="js")
+    assert script == same.text.rstrip("\n")
+
+
 @runs("README.md", "localhost:8080")
 async def test_all_that_is_typed_at_a_running_server_works(script: str, tmp_path: Path) -> None:
     photo = picture(size=(800, 600), noise=True)
