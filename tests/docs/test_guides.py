@@ -35,6 +35,12 @@ async def test_what_the_page_on_aws_says_sets_the_backend_up(
     assert "made bucket pictures-of-the-aws-page" in finished.out
 
 
+@runs("docs/cli.md", "completion", language="bash")
+async def test_what_the_page_on_the_command_line_says_lets_bash_complete(script: str, tmp_path: Path) -> None:
+    finished = await typed(f"{script}\ncomplete -p pixdepot", tmp_path)
+    assert "_pixdepot_completion pixdepot" in finished.out
+
+
 @runs("docs/migrate.md")
 async def test_what_the_page_on_migrating_says_moves_everything(
     script: str, emulator: Emulator, tmp_path: Path
