@@ -21,7 +21,7 @@ def observed(port: T, name: str, kind: type, metrics: Metrics) -> T:
 
     Calls that it makes of itself are part of its own work.
     """
-    return cast(T, _Observed(port, {each: metrics.calls[name, each] for each in _methods(kind)}))
+    return cast(T, _Observed(port, kind, {each: metrics.calls[name, each] for each in _methods(kind)}))
 
 
 def _methods(kind: type) -> list[str]:
@@ -32,11 +32,12 @@ def _methods(kind: type) -> list[str]:
 class _Observed:
     """Has what is observed as attributes of its own, and all else from the port."""
 
-    def __init__(self, port: object, calls: dict[str, Calls]) -> None:
+    def __init__(self, port: object, kind: type, calls: dict[str, Calls]) -> None:
         self._port = port
         for method, counted in calls.items():
             call = getattr(port, method)
-            streams = inspect.isasyncgenfunction(call)
+            # As the port says: an implementation may stream by handing on another's stream.
+            streams = not inspect.iscoroutinefunction(getattr(kind, method))
             setattr(self, method, _stream(call, counted) if streams else _call(call, counted))
 
     def __getattr__(self, name: str) -> Any:

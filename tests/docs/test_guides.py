@@ -70,7 +70,7 @@ async def test_the_urls_on_the_page_on_lambda_are_those_of_the_emulator(
     script: str, on_lambda: Server, tmp_path: Path
 ) -> None:
     finished = await typed(script.replace(":4566", f":{on_lambda.port}"), tmp_path)
-    assert finished.out.count('"images": ') == 2
+    assert finished.out.count('"images":') == 2
 
 
 @runs("docs/lambda.md", "bootstrap package")

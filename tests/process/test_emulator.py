@@ -22,7 +22,7 @@ async def test_it_says_where_the_api_is_and_gives_a_curl_line_that_works(on_lamb
     assert line
     finished = await run("bash", "-c", f"{line[1]} -sS -f", directory=tmp_path)
     assert finished.code == 0
-    assert '"images": ' in finished.out
+    assert '"images":' in finished.out
 
 
 async def test_nothing_but_this_machine_reaches_it(on_lambda: Server) -> None:
