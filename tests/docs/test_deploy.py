@@ -3,6 +3,7 @@
 import configparser
 import json
 import os
+import re
 import shlex
 import ssl
 from collections.abc import AsyncIterator, Mapping
@@ -63,10 +64,13 @@ def replaced(text: str, changes: Mapping[str, object]) -> str:
 
 
 @runs(PAGE, "[Unit]", language="ini")
-async def test_systemd_takes_the_unit(script: str, tmp_path: Path) -> None:
-    file = tmp_path / "pixdepot.service"
-    file.write_text(script.replace("/opt/pixdepot/bin", str(COMMANDS)))
-    checked = await run("systemd-analyze", "verify", "--man=no", str(file), directory=tmp_path)
+async def test_systemd_takes_the_units(script: str, tmp_path: Path) -> None:
+    script = replaced(script, {"/opt/pixdepot/bin": COMMANDS, "/usr/local/sbin/pixdepot-backup": "/bin/true"})
+    names = re.findall(r"In `/etc/systemd/system/(\S+)`:", (ROOT / PAGE).read_text())
+    files = [tmp_path / name for name in names]
+    for file, text in zip(files, re.split(r"^(?=\[Unit\])", script, flags=re.MULTILINE)[1:], strict=True):
+        file.write_text(text)
+    checked = await run("systemd-analyze", "verify", "--man=no", *map(str, files), directory=tmp_path)
     assert (checked.code, [line for line in checked.error.splitlines() if "pixdepot" in line]) == (0, [])
 
 
@@ -97,7 +101,12 @@ async def test_started_as_the_unit_says_it_is_ready(script: str, tmp_path: Path)
             finished = await typed(typing, tmp_path)
     assert json.loads(finished.out)["status"] == "ok"
     calls = (tmp_path / "calls").read_text().splitlines()
-    assert calls == ["daemon-reload", "enable --now pixdepot", "restart pixdepot"]
+    assert calls == [
+        "daemon-reload",
+        "enable --now pixdepot",
+        "enable --now pixdepot-backup.timer",
+        "restart pixdepot",
+    ]
 
 
 @pytest.fixture
