@@ -203,6 +203,16 @@ def split_tags(text: str) -> list[str]:
 
 # ---------------------------------------------------------------- answers
 
+SOMETIMES = {"sometimes": True}
+
+
+class Answer(Schema):
+    """What every answer has: all of its fields, but those that are there SOMETIMES."""
+
+    def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:  # noqa: ARG002
+        """See marshmallow.Schema."""
+        field_obj.required = not field_obj.metadata.get("sometimes")
+
 
 def dumper(schema: type[Schema]) -> Callable[[object], dict[str, Any]]:
     """Return what dumps as the schema does, in a hundredth of the time: what there is to do is found out once.
@@ -222,7 +232,7 @@ def dumper(schema: type[Schema]) -> Callable[[object], dict[str, Any]]:
     return dump
 
 
-class Metadata(Schema):
+class Metadata(Answer):
     """Everything there is to know of an image."""
 
     image_id = fields.UUID()
@@ -236,7 +246,7 @@ class Metadata(Schema):
     file_size = fields.Integer(attribute="content.file_size", metadata={"description": "Bytes."})
     created_at = Instant(metadata={"type": "string", "format": "date-time"})
     updated_at = Instant(metadata={"type": "string", "format": "date-time"})
-    sha256 = fields.String(attribute="content.sha256")
+    sha256 = fields.String(attribute="content.sha256", metadata={"pattern": "^[0-9a-f]{64}$"})
     width = fields.Integer(attribute="content.width", metadata={"description": "Pixels, as a viewer shows it."})
     height = fields.Integer(attribute="content.height", metadata={"description": "Pixels, as a viewer shows it."})
     placeholder = fields.String(
@@ -244,7 +254,7 @@ class Metadata(Schema):
     )
 
 
-class VariantView(Schema):
+class VariantView(Answer):
     """A smaller picture of an image: upright, in sRGB, without metadata."""
 
     url = fields.String(metadata={"format": "uri"})
@@ -256,7 +266,7 @@ class VariantView(Schema):
 VARIANTS = {"description": "By name: thumb and display. They expire with the image's url."}
 
 
-class Published(Schema):
+class Published(Answer):
     """An image that was just published or changed."""
 
     message = fields.String()
@@ -264,7 +274,7 @@ class Published(Schema):
     metadata = fields.Nested(Metadata)
 
 
-class View(Schema):
+class View(Answer):
     """One image."""
 
     image_id = fields.UUID()
@@ -272,8 +282,8 @@ class View(Schema):
     url = fields.String(metadata={"format": "uri", "description": "The picture, for anyone who has this link."})
     url_expires_at = Instant(metadata={"type": "string", "format": "date-time"})
     variants = fields.Dict(keys=fields.String(), values=fields.Nested(VariantView), metadata=VARIANTS)
-    image_data = fields.String(allow_none=True, metadata={"contentEncoding": "base64"})
-    image_data_omitted = fields.String(metadata={"description": "Why image_data is null."})
+    image_data = fields.String(allow_none=True, metadata={"contentEncoding": "base64", **SOMETIMES})
+    image_data_omitted = fields.String(metadata={"description": "Why image_data is null.", **SOMETIMES})
 
 
 class Item(Metadata):
@@ -284,7 +294,7 @@ class Item(Metadata):
     variants = fields.Dict(keys=fields.String(), values=fields.Nested(VariantView), metadata=VARIANTS)
 
 
-class Listing(Schema):
+class Listing(Answer):
     """A page of a list."""
 
     images = fields.List(fields.Nested(Item))
@@ -292,7 +302,7 @@ class Listing(Schema):
     next_cursor = fields.String(allow_none=True, metadata={"description": "Null at the end."})
 
 
-class UploadTarget(Schema):
+class UploadTarget(Answer):
     """Where and how to send the bytes: all headers as they are, or all fields before the file."""
 
     method = fields.String(metadata={"enum": ["PUT", "POST"]})
@@ -302,7 +312,7 @@ class UploadTarget(Schema):
     expires_at = Instant(metadata={"type": "string", "format": "date-time"})
 
 
-class Begun(Schema):
+class Begun(Answer):
     """A direct upload that waits for its bytes."""
 
     image_id = fields.UUID()
@@ -311,14 +321,14 @@ class Begun(Schema):
     complete_url = fields.String(metadata={"format": "uri", "description": "POST here when the bytes are sent."})
 
 
-class Reason(Schema):
+class Reason(Answer):
     """Why an upload failed."""
 
     code = fields.String()
     detail = fields.String()
 
 
-class UploadState(Schema):
+class UploadState(Answer):
     """How far an upload is."""
 
     image_id = fields.UUID()
@@ -328,14 +338,14 @@ class UploadState(Schema):
     image_url = fields.String(allow_none=True, metadata={"format": "uri", "description": "The image, once ready."})
 
 
-class Removed(Schema):
+class Removed(Answer):
     """Something that is gone."""
 
     message = fields.String()
     image_id = fields.UUID()
 
 
-class Result(Schema):
+class Result(Answer):
     """What became of one of several."""
 
     image_id = fields.String()
@@ -343,7 +353,7 @@ class Result(Schema):
     code = fields.String(allow_none=True, metadata={"description": "The error's, null where all is well."})
 
 
-class Results(Schema):
+class Results(Answer):
     """A result for each."""
 
     results = fields.List(fields.Nested(Result))
@@ -353,13 +363,13 @@ class Elsewhere(Schema):
     """Nothing: it is at Location."""
 
 
-class Alive(Schema):
+class Alive(Answer):
     """The service answers."""
 
     status = fields.String(metadata={"enum": ["ok"]})
 
 
-class Readiness(Schema):
+class Readiness(Answer):
     """Whether the service can do its work, and what each thing it needs says."""
 
     status = fields.String(metadata={"enum": ["ok", "unavailable"]})
@@ -375,7 +385,7 @@ class Document(Schema):
         unknown = INCLUDE
 
 
-class Problem(Schema):
+class Problem(Answer):
     """An error (RFC 9457). `code` is stable; `title` and `detail` are for people."""
 
     class Meta:
@@ -392,6 +402,6 @@ class Problem(Schema):
     errors = fields.Dict(
         keys=fields.String(),
         values=fields.List(fields.String()),
-        metadata={"description": "What is wrong with each field."},
+        metadata={"description": "What is wrong with each field.", **SOMETIMES},
     )
-    dependencies = fields.Dict(keys=fields.String(), values=fields.String())
+    dependencies = fields.Dict(keys=fields.String(), values=fields.String(), metadata=SOMETIMES)

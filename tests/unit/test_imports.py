@@ -30,7 +30,7 @@ FLOORS = [
         "rebuilder",
         "migrator",
     },
-    {"fields", "schemas", "identity", "bodies", "problems", "cors", "endpoints", "api", "openapi"},
+    {"fields", "schemas", "identity", "bodies", "problems", "cors", "endpoints", "api", "examples", "openapi"},
     {"runtime", "page", "prometheus"},
     {"server"},
     {"__main__"},

@@ -81,3 +81,74 @@ def test_every_default_is_one_that_could_be_sent() -> None:
     assert with_default
     for schema in with_default:
         Draft202012Validator({**schema, "components": document()["components"]}).validate(schema["default"])
+
+
+# ---------------------------------------------------------------- examples
+
+
+def shown(media: dict[str, Any]) -> list[Any]:
+    """Return the examples of a body, a parameter or a header."""
+    named = [resolved(each)["value"] for each in media.get("examples", {}).values()]
+    return [media["example"], *named] if "example" in media else named
+
+
+def resolved(node: dict[str, Any]) -> dict[str, Any]:
+    while "$ref" in node:
+        kind, name = node["$ref"].split("/")[-2:]
+        node = document()["components"][kind][name]
+    return node
+
+
+def check(schema: dict[str, Any], example: Any) -> None:
+    whole = {**schema, "components": document()["components"]}
+    Draft202012Validator(whole, format_checker=Draft202012Validator.FORMAT_CHECKER).validate(example)
+
+
+@pytest.mark.parametrize("operation", [*operations()], ids=lambda operation: operation["operationId"])
+def test_every_body_has_examples_that_are_as_it_must_be(operation: dict[str, Any]) -> None:
+    bodies = [operation["requestBody"]] if "requestBody" in operation else []
+    for body in [*bodies, *operation["responses"].values()]:
+        for kind, media in body.get("content", {}).items():
+            if kind != "image/*":
+                assert shown(media)
+            for example in shown(media):
+                check(media["schema"], example)
+
+
+@pytest.mark.parametrize("operation", [*operations()], ids=lambda operation: operation["operationId"])
+def test_every_parameter_and_header_has_examples_that_are_as_it_must_be(operation: dict[str, Any]) -> None:
+    headers = [resolved(each) for answer in operation["responses"].values() for each in answer["headers"].values()]
+    for each in [*operation["parameters"], *headers]:
+        examples = [*shown(each), *each["schema"].get("examples", [])]
+        assert examples or each["name"] in {"cursor", "tags_match"}
+        for example in examples:
+            check(each["schema"], example)
+
+
+@pytest.mark.parametrize("operation", [*operations()], ids=lambda operation: operation["operationId"])
+def test_the_example_of_a_failure_has_the_code_and_the_status_it_stands_for(operation: dict[str, Any]) -> None:
+    for status, answer in operation["responses"].items():
+        examples = answer.get("content", {}).get("application/problem+json", {}).get("examples", {})
+        for code, example in examples.items():
+            told = resolved(example)["value"]
+            assert (told["code"], str(told["status"])) == (code, status)
+
+
+def test_every_operation_has_a_tag_that_is_described() -> None:
+    described = {each["name"] for each in document()["tags"] if each["description"]}
+    assert {tag for each in operations() for tag in each["tags"]} == described
+
+
+def test_an_operation_is_for_callers_with_a_token_and_with_open_auth_without_one() -> None:
+    scheme = document()["components"]["securitySchemes"]["token"]
+    assert (scheme["type"], scheme["scheme"], scheme["bearerFormat"]) == ("http", "bearer", "JWT")
+    anonymous = {each["operationId"] for each in operations() if each["security"] == []}
+    assert anonymous == {each.name for each in OPERATIONS if each.anonymous}
+    assert all(each["security"] in ([], [{"token": []}, {}]) for each in operations())
+
+
+def test_what_an_answer_always_has_is_required() -> None:
+    components = document()["components"]["schemas"]
+    sometimes = {"View": {"image_data", "image_data_omitted"}, "Problem": {"errors", "dependencies"}}
+    for name in ("Metadata", "Item", "View", "Listing", "Begun", "UploadTarget", "UploadState", "Problem"):
+        assert components[name]["properties"].keys() - sometimes.get(name, set()) == {*components[name]["required"]}
