@@ -100,10 +100,10 @@ async def running_emulator(data_dir: Path, port: int = DEFAULT_PORT) -> AsyncIte
     The first run on a machine installs it. Objects are kept as they come, tables and users on a clean stop only:
     the block's end is one. Raises ServerFailed, with the end of the emulator's log, when it does not come up.
     """
+    if port and not port_is_free(port):
+        raise ServerFailed(f"Port {port} of {LOOPBACK} is taken; is an emulator running already?")
     python = await asyncio.to_thread(install)
     port = port or free_port()
-    if not port_is_free(port):
-        raise ServerFailed(f"Port {port} of {LOOPBACK} is taken; is an emulator running already?")
     endpoint_url, root = f"http://{LOOPBACK}:{port}", AccessKey("test", "test")
     env = _environment(data_dir, port, root)
     async with running_child([str(python), "-m", "ministack"], env=env, log=data_dir / "emulator.log") as child:
