@@ -2,7 +2,9 @@
 
 Both put every file into S3, on the same stand-in. Ours also has each photograph decoded, made smaller twice and
 published, by a server on the same cores. So it is measured twice: over a line such as households have, which is
-what both wait for; and without one, where both wait for the CPU.
+what both wait for; and without one, where both wait for the CPU. There the goal is out of reach: of about 95 ms of
+CPU for a photograph of ours 40 make its variants, 30 are eleven calls to S3 and DynamoDB, 20 are the stand-in's
+part in them and 4 the command's; of the rival's 9 ms, 3 are the stand-in's.
 """
 
 import secrets

@@ -17,6 +17,7 @@ from tests.aws.stand_in import Account, new_account, opened_in
 from tests.faults.sites import everything, left_over, seen_later
 from tests.pictures import picture, sha256_of
 from tests.process.servers import PIXDEPOT, Finished, run, start
+from tests.process.typist import Typist
 from tests.servers.proxy import Proxy, proxied
 
 IMAGES = 12
@@ -156,6 +157,18 @@ async def test_a_damaged_object_is_told_of_and_the_command_fails(account: Accoun
     assert damaged.image_id in done.error
     assert missing.image_id in done.error
     assert (await content(account)).keys().isdisjoint({damaged.image_id, missing.image_id})
+
+
+async def test_on_a_terminal_a_bar_shows_how_far_it_is_and_elsewhere_none(account: Account, tmp_path: Path) -> None:
+    await filled(tmp_path / "data")
+    typist = Typist(tmp_path, "", "", environment(account))
+    code, shown = await typist.on_terminal("migrate --to aws --data data")
+    assert code == 0
+    assert "━" in shown
+    assert f"of {IMAGES} images" in shown
+    moved = await migrate(account, "--to", "aws", "--data", "data", directory=tmp_path)
+    assert moved.error == ""
+    assert "\x1b" not in moved.out
 
 
 async def test_images_that_were_moved_are_found_by_every_filter(account: Account, tmp_path: Path) -> None:
