@@ -1,10 +1,15 @@
 """`pixdepot ls|get|edit|rm|sign`: what is there is found, fetched, changed, deleted and linked to."""
 
+from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
-from tests.pictures import picture
+from pixdepot import Image
+from tests.pictures import picture, sha256_of
 from tests.process.servers import Server
 from tests.process.typist import Typist, documents
 
@@ -89,6 +94,41 @@ async def test_no_file_of_another_picture_is_overwritten_in_a_directory(server: 
 
 def seeded(seed: int) -> bytes:
     return picture(seed=seed)
+
+
+@pytest.mark.parametrize(
+    ("filename", "name"), [("../../photo.jpg", "photo.jpg"), ("/etc/photo.jpg", "photo.jpg"), ("..", "an-id")]
+)
+async def test_no_name_leads_out_of_the_directory(tmp_path: Path, filename: str, name: str) -> None:
+    """The service lets no such name in; whoever answers in its place may."""
+    metadata = {
+        **{each.name: "" for each in fields(Image)},
+        "image_id": "an-id",
+        "filename": filename,
+        "file_size": 4,
+        "width": 1,
+        "height": 1,
+        "tags": [],
+        "sha256": sha256_of(b"data"),
+        "created_at": "2025-01-01",
+        "updated_at": "2025-01-01",
+        "etag": None,
+    }
+
+    async def answer(request: web.Request) -> web.Response:
+        if "download" in request.query:
+            return web.Response(body=b"data")
+        links = {"url": "/", "url_expires_at": "2025-01-01", "variants": {}}
+        return web.json_response({"metadata": metadata, **links})
+
+    app = web.Application()
+    app.router.add_get("/images/an-id", answer)
+    async with TestServer(app) as server:
+        inside = tmp_path / "inside"
+        inside.mkdir()
+        (printed,) = await Typist(tmp_path, str(server.make_url("")), "").told("get an-id --to inside")
+    assert printed["path"] == f"inside/{name}"
+    assert (inside / name).read_bytes() == b"data"
 
 
 async def test_one_download_that_fails_stops_no_other(server: Server, pixdepot: Typist) -> None:
