@@ -38,8 +38,7 @@ _TOKEN = {
 _IDEMPOTENCY_KEY = {
     "in": "header",
     "name": "Idempotency-Key",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
-    "example": "6f1c2a3e-upload-7",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "examples": ["6f1c2a3e-upload-7"]},
     "description": (
         "Makes the request repeatable: 1 to 255 visible ASCII characters, or a string in double quotes, new for "
         "each image. For 24 hours the same key of the same user with the same content gets the first answer again, "
@@ -56,7 +55,8 @@ _TAGS = {
 
 
 def _text(description: str, example: str, **more: Any) -> dict[str, Any]:
-    return {"description": description, "schema": {"type": "string", **more}, "example": example}
+    # Not as the parameter's own example: what optional fields hold is better not filled in by Swagger UI.
+    return {"description": description, "schema": {"type": "string", "examples": [example], **more}}
 
 
 _URI = {"format": "uri"}

@@ -30,6 +30,7 @@ from .http import ApiRequest, ApiResponse
 from .page import page_routes
 from .problems import problem
 from .prometheus import metrics_route
+from .reader import reader_routes
 from .runtime import open_service
 from .settings import Settings, SettingsError
 
@@ -287,7 +288,8 @@ def _misread(exc: BaseException | None, api: Api) -> PixdepotError:
 async def answering(api: Api, listening: socket.socket, deadlines: Deadlines = _DEADLINES) -> AsyncIterator[None]:
     """Answer what comes to a listening socket; at the end take nothing new, and finish what is in flight."""
     depot = api.services.depot
-    api = api.beside(*page_routes(depot.objects.origin), metrics_route(depot))
+    origin = depot.objects.origin
+    api = api.beside(*page_routes(origin), *reader_routes(origin), metrics_route(depot))
     front = _Front(api, deadlines)
     # Nobody answers "Expect: 100-continue" before somebody reads the body: it may be refused before.
     runner = web.ServerRunner(web.Server(front.answer), shutdown_timeout=_LAST_SECOND)

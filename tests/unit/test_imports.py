@@ -31,7 +31,8 @@ FLOORS = [
         "migrator",
     },
     {"fields", "schemas", "identity", "bodies", "problems", "cors", "endpoints", "api", "examples", "openapi"},
-    {"runtime", "page", "prometheus"},
+    {"static"},
+    {"runtime", "page", "reader", "prometheus"},
     {"server"},
     {"__main__"},
 ]
