@@ -16,7 +16,7 @@ from .errors import Forbidden, InvalidParameter, NotFound, NotReady, Unavailable
 from .fields import instant
 from .http import ApiRequest, ApiResponse, content_disposition, if_match, representation
 from .identity import Caller, Identity
-from .images import Depot, ImageService, Links
+from .images import Depot, ImageService
 from .limits import RateLimiter
 from .model import (
     ByteStream,
@@ -27,7 +27,6 @@ from .model import (
     SignedUpload,
     State,
     Upload,
-    Variant,
     fold,
 )
 from .search import decode_cursor, encode_cursor
@@ -127,8 +126,8 @@ async def list_images(call: Call) -> ApiResponse:
     after = decode_cursor(await secret(), caller, wanted, cursor) if cursor is not None else None
     page = await call.services.images.find(wanted, after, limit)
     next_cursor = encode_cursor(await secret(), caller, wanted, page.next) if page.next else None
-    links = await call.services.images.links()
-    images = [{**_metadata(image), **_linked(call, image, links)} for image in page.images]
+    linked = await _linker(call)
+    images = [_metadata(image) | linked(image) for image in page.images]
     document = {"images": images, "count": len(images), "next_cursor": next_cursor}
     return answer(document, headers={"Link": _next_page(call, next_cursor)} if next_cursor else {})
 
@@ -152,8 +151,8 @@ async def get_image(call: Call) -> ApiResponse:
     image = await call.services.images.image(call.image_id, call.caller.user_id)
     if call.query["download"]:
         return await _download(call, image)
-    linked = _linked(call, image, await call.services.images.links())
-    document = {"image_id": image.image_id, "metadata": _metadata(image), **linked}
+    linked = await _linker(call)
+    document = {"image_id": image.image_id, "metadata": _metadata(image), **linked(image)}
     if not call.request.carries(image.content.file_size) and not call.query["metadata_only"]:
         document |= {"image_data": None, "image_data_omitted": "It is too large for an answer: use the url."}
     elif not call.query["metadata_only"]:
@@ -344,15 +343,24 @@ def _etag(image: Image) -> str:
     return f'"{instant(image.updated_at)}"'
 
 
-def _linked(call: Call, image: Image, links: Links) -> dict[str, Any]:
-    url = call.url(links.original(image))
-    variants = {each.name: _variant(each, call.url(links.variant(each))) for each in image.variants}
-    return {"url": url, "url_expires_at": instant(links.expires_at), "variants": variants}
+async def _linker(call: Call) -> Callable[[Image], dict[str, Any]]:
+    """Return what tells an image's links, to itself and to its variants, for this one answer."""
+    links = await call.services.images.links()
+    expires_at = instant(links.expires_at)
 
+    def linked(image: Image) -> dict[str, Any]:
+        variants = {
+            each.name: {
+                "url": call.url(links.variant(each)),
+                "content_type": each.content_type,
+                "width": each.width,
+                "height": each.height,
+            }
+            for each in image.variants
+        }
+        return {"url": call.url(links.original(image)), "url_expires_at": expires_at, "variants": variants}
 
-def _variant(variant: Variant, url: str) -> dict[str, Any]:
-    size = {"width": variant.width, "height": variant.height}
-    return {"url": url, "content_type": variant.content_type, **size}
+    return linked
 
 
 def _begun(call: Call, upload: Upload, link: SignedUpload) -> dict[str, Any]:

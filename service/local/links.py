@@ -8,6 +8,7 @@ that a client needs not know which storage it speaks to.
 import hashlib
 import hmac
 import json
+import re
 from base64 import b64encode, urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from service.errors import Forbidden
 from service.model import Downloads, Expected, SignedUpload
 
 PREFIX = "/storage"
+
+_needs_no_encoding = re.compile(r"[A-Za-z0-9/._~-]+").fullmatch
 
 # The names and values of a link's query, sorted.
 Claims = tuple[tuple[str, str], ...]
@@ -59,8 +62,9 @@ class LinkSigner:
         expires = _stamp(expires_at)
 
         def url(key: str, content_type: str, disposition: str) -> str:
-            claims = ("disposition", disposition), ("expires", expires), ("type", content_type)
-            return self._url("GET", key, claims)
+            return self._url(
+                "GET", key, (("disposition", disposition), ("expires", expires), ("type", content_type))
+            )
 
         return Downloads(url, expires_at)
 
@@ -136,7 +140,7 @@ def _sorted(claims: Mapping[str, str]) -> Claims:
 
 def _resource(key: str, claims: Claims) -> str:
     """Return what a link leads to and says, in the one way that is signed: by sorted claims."""
-    return f"{PREFIX}/{quote(key)}?{_encoded(claims)}"
+    return f"{PREFIX}/{key if _needs_no_encoding(key) else quote(key)}?{_encoded(claims)}"
 
 
 # As dear as all the rest of a link, and the same file names keep coming back.

@@ -2,19 +2,22 @@
 
 Every list gives the numbers of images, newest first: the feed, a user's, a tag's, and FTS5's for three characters.
 A page follows one of them and asks the others of each image on the way, over a budget of rows at most.
+
+What a statement finds comes as one row of JSON: after each row sqlite3 lets the event loop's thread take its turn,
+and waiting to go on costs more than the row.
 """
 
-import heapq
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
+
+import orjson
 
 from service.model import Image, ImageQuery, Page, Position, fold
 from service.search import candidates, furthest_back, grams
 
-from .rows import IMAGE_COLUMNS, from_ms, read_image, to_ms
+from .rows import IMAGE_COLUMNS, from_ms, list_order, read_image, to_ms
 
 _PROBE = 16  # rows, of each list there is to choose from
 _TIES = 32768  # numbers within one millisecond
@@ -32,7 +35,8 @@ class _List:
     def statement(self, *filters: str) -> str:
         """Return what follows the list, newest first, and gives the numbers that pass."""
         where = " AND ".join((self.where, f"{self.number} BETWEEN :first AND :last", *filters))
-        return f"SELECT {self.number} FROM {self.source} AS lead WHERE {where} ORDER BY {self.number} DESC"  # noqa: S608
+        source = f"{self.source} AS lead WHERE {where}"
+        return f"SELECT {self.number} AS number FROM {source} ORDER BY {self.number} DESC"  # noqa: S608
 
 
 _FEED = _List("listed", "TRUE")
@@ -50,28 +54,37 @@ def _piece(n: int) -> _List:
     return _List("title_parts", f"title_parts MATCH :piece{n}", "lead.rowid")
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a list gave: the columns of images as JSON, in no order, and where the budget ended, if it did."""
+
+    images: str
+    floor: int | None = None  # milliseconds
+
+    def page(self, limit: int) -> Page:
+        """Return the first `limit` of them as a page."""
+        rows = sorted(orjson.loads(self.images), key=list_order, reverse=True)
+        images = tuple(map(read_image, rows[:limit]))
+        if len(rows) > limit:
+            return Page(images, Position(images[-1].created_at, images[-1].image_id))
+        return Page(images, None if self.floor is None else Position(from_ms(self.floor), ""))
+
+
 def find(
     connection: sqlite3.Connection, query: ImageQuery, after: Position | None, limit: int, budget: int
-) -> Page:
-    """Return a page of READY images that match; a short one with a next when the budget is spent."""
+) -> Found:
+    """Return a page of READY images that match, and what is of the same millisecond; fewer with a floor."""
     values = _values(query, after)
     connection.execute("BEGIN")  # one state of the database for all that is read
     try:
-        passed = _passed(connection, after)
         lead = _lead(connection, query, values)
         values["first"], cut = _floor(connection, query, lead, values, budget)
-        found: list[int] = []
-        for _, tied in groupby(_numbers(connection, query, lead, values), key=lambda each: each // _TIES):
-            found += [each for each in tied if each not in passed]
-            if len(found) > limit:
-                break
-        images = _images(connection, found)
+        statements = [each.statement(*filters(query, each)) for each in lead]
+        numbers = _whole_milliseconds(connection, statements, values, limit, _passed(connection, after))
+        images = _images(connection, numbers)
     finally:
         connection.execute("COMMIT")
-    if len(images) > limit:
-        last = images[limit - 1]
-        return Page(tuple(images[:limit]), Position(last.created_at, last.image_id))
-    return Page(tuple(images), Position(from_ms(values["first"] // _TIES), "") if cut else None)
+    return Found(images, values["first"] // _TIES if cut else None)
 
 
 def _values(query: ImageQuery, after: Position | None) -> dict[str, Any]:
@@ -169,25 +182,45 @@ def _exists(source: str, lead: _List, *conditions: str) -> str:
     return f"EXISTS (SELECT 1 FROM {source} WHERE {where})"  # noqa: S608
 
 
+def _whole_milliseconds(
+    connection: sqlite3.Connection,
+    lists: Sequence[str],
+    values: Mapping[str, Any],
+    limit: int,
+    passed: Collection[int],
+) -> list[int]:
+    """Return the numbers that match and were not passed, newest first: all there are, or a few more than `limit`.
+
+    Their order within a millisecond is not the images', so none of the last one's is left out.
+    """
+    count = limit + len(passed) + 2
+    while True:
+        numbers = _numbers(connection, lists, values, count)
+        ended = len(numbers) < count
+        kept = [each for each in numbers if ended or each // _TIES > numbers[-1] // _TIES]
+        found = [each for each in kept if each not in passed]
+        if ended or len(found) > limit:
+            return found
+        count *= 2
+
+
 def _numbers(
-    connection: sqlite3.Connection, query: ImageQuery, lead: Choice, values: Mapping[str, Any]
-) -> Iterator[int]:
-    """Yield the numbers that match, newest first, and once what more than one list has."""
-    found = [connection.execute(each.statement(*filters(query, each)), values) for each in lead]
-    every: list[Iterator[int]] = [(number for (number,) in rows) for rows in found]
-    return (number for number, _ in groupby(heapq.merge(*every, reverse=True)))
+    connection: sqlite3.Connection, lists: Sequence[str], values: Mapping[str, Any], count: int
+) -> list[int]:
+    """Return the first `count` numbers of these lists, newest first, and once what more than one has."""
+    found: set[int] = set()
+    for each in lists:
+        sql = f"SELECT json_group_array(number) FROM ({each} LIMIT {count})"  # noqa: S608 - our own statements
+        found.update(orjson.loads(connection.execute(sql, values).fetchone()[0]))
+    return sorted(found, reverse=True)[:count]
 
 
-def _images(connection: sqlite3.Connection, numbers: Sequence[int]) -> list[Image]:
-    """Return these images in the order of lists."""
-    images = []
-    for n in range(0, len(numbers), 500):
-        some = numbers[n : n + 500]
-        marks = ", ".join("?" * len(some))
-        source = "listed JOIN images USING (image_id)"
-        sql = f"SELECT {IMAGE_COLUMNS} FROM {source} WHERE listing IN ({marks})"  # noqa: S608 - marks only
-        images += [read_image(row) for row in connection.execute(sql, some)]
-    return sorted(images, key=lambda image: (image.created_at, image.image_id), reverse=True)
+def _images(connection: sqlite3.Connection, numbers: Sequence[int]) -> str:
+    """Return the columns of these images, as JSON."""
+    source = "json_each(?) AS wanted CROSS JOIN listed ON listing = wanted.value JOIN images USING (image_id)"
+    sql = f"SELECT json_group_array(json_array({IMAGE_COLUMNS})) FROM {source}"  # noqa: S608 - our own names
+    (images,) = connection.execute(sql, (orjson.dumps(numbers).decode(),)).fetchone()
+    return str(images)
 
 
 def write(connection: sqlite3.Connection, image: Image) -> None:

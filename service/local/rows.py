@@ -26,7 +26,7 @@ def to_ms(instant: datetime) -> int:
 
 def from_ms(milliseconds: int) -> datetime:
     """Return the instant that the database keeps as milliseconds since 1970."""
-    return _EPOCH + timedelta(milliseconds=milliseconds)
+    return _EPOCH + timedelta(0, 0, 0, milliseconds)
 
 
 def details_columns(details: Details) -> dict[str, object]:
@@ -115,6 +115,11 @@ def read_upload(row: sqlite3.Row) -> Upload:
     said = (row["user_id"], row["title"], row["filename"], row["description"], tags, row["visibility"])
     created_at, expires_at = from_ms(row["created_at"]), from_ms(row["expires_at"])
     return Upload(row["image_id"], Details(*said), expected, created_at, expires_at, State(row["state"]), failure)
+
+
+def list_order(row: Sequence[Any]) -> tuple[int, str]:
+    """Return what lists sort the IMAGE_COLUMNS of images by; the greater comes first."""
+    return row[14], row[0]
 
 
 def read_image(row: Sequence[Any]) -> Image:

@@ -241,7 +241,8 @@ class SqliteRepository:
 
     async def find(self, query: ImageQuery, after: Position | None, limit: int) -> Page:
         """See `ImageRepository`."""
-        return await self._read(lambda connection: lists.find(connection, query, after, limit, self._budget))
+        found = await self._read(lambda connection: lists.find(connection, query, after, limit, self._budget))
+        return found.page(limit)
 
     async def usage(self, user_id: str) -> int:
         """See `ImageRepository`. Here it is always right."""
