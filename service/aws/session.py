@@ -18,6 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from service.errors import Unavailable
 from service.settings import Settings, SettingsError
 
+from .parsing import ParserFactory
 from .signing import Credentials
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ async def opened_clients(settings: Settings) -> AsyncIterator[Clients]:
     async with AsyncExitStack() as stack:
         try:
             session = _Session()
+            session._session.register_component("response_parser_factory", ParserFactory())  # noqa: SLF001
             dynamodb = await stack.enter_async_context(session.client("dynamodb", config=_config()))
             s3 = await stack.enter_async_context(session.client("s3", config=_config()))
         except (BotoCoreError, ValueError) as error:
