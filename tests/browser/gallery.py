@@ -12,6 +12,7 @@ from playwright.async_api import FilePayload, Locator, Page, Request, expect
 
 from tests.api.client import ApiClient
 
+TO_STORAGE = "**/storage/uploads/**"  # what requests to storage fit
 _DROP = """async ([files]) => {
     const transfer = new DataTransfer();
     for (const { name, mimeType, data } of files) {

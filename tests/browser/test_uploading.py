@@ -12,11 +12,9 @@ from playwright.async_api import Request, Route, expect
 from bootstrap.emulator import Emulator
 from tests.api.client import ApiClient
 from tests.browser.conftest import Clock, Open, aws_service, local_service
-from tests.browser.gallery import Gallery, photo_file, transfers
+from tests.browser.gallery import TO_STORAGE, Gallery, photo_file, transfers
 from tests.pictures import picture, sha256_of
 from tests.servers.relay import relayed
-
-TO_STORAGE = "**/storage/uploads/**"
 
 
 def photo(name: str, seed: int = 0) -> bytes:

@@ -1,6 +1,19 @@
-"""What pip needs of this machine to reach its index, where that is not in a file."""
+"""What tests of guides need of this machine: programs, and an index for pip."""
 
 import os
+import shutil
+
+import pytest
+
+PATH = f"{os.environ.get('PATH', os.defpath)}{os.pathsep}/usr/sbin"  # not everybody looks where servers are
+
+
+def program(name: str) -> str:
+    """Return where a program is. Skips the test on a machine that has none."""
+    found = shutil.which(name, path=PATH)
+    if found is None:
+        pytest.skip(f"{name} is not installed")
+    return found
 
 
 def index() -> dict[str, str]:

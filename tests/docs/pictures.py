@@ -11,8 +11,7 @@ from PIL import Image
 from playwright.async_api import Page, Route, async_playwright, expect
 
 from tests.browser.conftest import CHROMIUM, Clock, local_service
-from tests.browser.gallery import Gallery, photo_file
-from tests.browser.test_uploading import TO_STORAGE
+from tests.browser.gallery import TO_STORAGE, Gallery, photo_file
 from tests.docs.generated import DOCS
 from tests.landscapes import landscape
 

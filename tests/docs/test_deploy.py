@@ -23,7 +23,7 @@ from cryptography.x509.oid import NameOID
 from bootstrap.processes import free_port, path_variable, running_child
 from service.settings import Settings
 from tests.api.client import ApiClient, over_http
-from tests.docs.installing import index
+from tests.docs.installing import index, program
 from tests.docs.pages import ROOT, about, runs, typed
 from tests.issuer import Issuer, running_issuer
 from tests.pictures import picture
@@ -70,7 +70,7 @@ async def test_systemd_takes_the_units(script: str, tmp_path: Path) -> None:
     files = [tmp_path / name for name in names]
     for file, text in zip(files, re.split(r"^(?=\[Unit\])", script, flags=re.MULTILINE)[1:], strict=True):
         file.write_text(text)
-    checked = await run("systemd-analyze", "verify", "--man=no", *map(str, files), directory=tmp_path)
+    checked = await run(program("systemd-analyze"), "verify", "--man=no", *map(str, files), directory=tmp_path)
     assert (checked.code, [line for line in checked.error.splitlines() if "pixdepot" in line]) == (0, [])
 
 
@@ -159,9 +159,9 @@ async def running_nginx(server_block: str, directory: Path, port: int, upstream:
         f"http {{ access_log off; {temporary}\n{server_block}\n"
         f"server {{ listen 127.0.0.1:{ready}; return 200; }} }}"
     )
-    program = ("/usr/sbin/nginx", "-e", "stderr", "-c", str(directory / "nginx.conf"))
+    command_line = (program("nginx"), "-e", "stderr", "-c", str(directory / "nginx.conf"))
     log = directory / "nginx.log"
-    async with running_child(program, env=path_variable(), log=log, stop_signal=SIGQUIT) as child:
+    async with running_child(command_line, env=path_variable(), log=log, stop_signal=SIGQUIT) as child:
         await child.until_answers(f"http://127.0.0.1:{ready}/")
         yield
 

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tests.api.client import ApiClient
+from tests.docs.installing import program
 from tests.docs.pages import runs, typed
 from tests.pictures import picture, sha256_of
 from tests.process.servers import serving
@@ -32,6 +33,7 @@ async def busy(api: ApiClient) -> AsyncIterator[None]:
 async def test_a_backup_made_while_others_upload_and_delete_has_every_picture_from_before(
     script: str, tmp_path: Path
 ) -> None:
+    program("rsync"), program("sqlite3")
     backup, restore = script[: script.index("mkdir restored")], script[script.index("mkdir restored") :]
     pictures = [picture(size=(200, 150), noise=True, seed=seed) for seed in range(20)]
     async with serving(tmp_path) as server:
