@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from pixdepot.commands.serving import serve
 from tests.api.conftest import server_on_local
-from tests.docs.pages import ROOT, runs
+from tests.docs.pages import ROOT, about, runs
 
 PAGE = "docs/metrics.md"
 TOKEN = "a-token-of-24-characters"
@@ -35,3 +35,14 @@ async def test_the_page_lists_the_metrics_there_are(tmp_path: Path) -> None:
         if family.name.startswith("pixdepot_")
     }
     assert told == set(re.findall(r"^\| `(pixdepot_\w+)` \|", (ROOT / PAGE).read_text(), re.MULTILINE))
+
+
+@runs("docs/operations.md", "alert:", language="yaml")
+def test_the_alarms_are_of_metrics_there_are(script: str) -> None:
+    (group,) = yaml.safe_load(script)["groups"]
+    (scraped,) = yaml.safe_load(about(PAGE, "scrape_configs", language="yaml")[0].text)["scrape_configs"]
+    asked = {name for rule in group["rules"] for name in re.findall(r"\bpixdepot_\w+", rule["expr"])}
+    assert asked
+    assert asked <= set(re.findall(r"^\| `(pixdepot_\w+)` \|", (ROOT / PAGE).read_text(), re.MULTILINE))
+    jobs = {job for rule in group["rules"] for job in re.findall(r'job="(\w+)"', rule["expr"])}
+    assert jobs == {scraped["job_name"]}
