@@ -14,6 +14,11 @@ PAGE = "docs/metrics.md"
 TOKEN = "a-token-of-24-characters"
 
 
+def listed() -> set[str]:
+    """Return the metrics that the page has."""
+    return set(re.findall(r"^\| `(pixdepot_\w+)` \|", (ROOT / PAGE).read_text(), re.MULTILINE))
+
+
 @runs(PAGE, "scrape_configs", language="yaml")
 async def test_prometheus_may_read_it_as_the_page_says(script: str, tmp_path: Path) -> None:
     (job,) = yaml.safe_load(script)["scrape_configs"]
@@ -34,7 +39,7 @@ async def test_the_page_lists_the_metrics_there_are(tmp_path: Path) -> None:
         for family in text_string_to_metric_families(text)
         if family.name.startswith("pixdepot_")
     }
-    assert told == set(re.findall(r"^\| `(pixdepot_\w+)` \|", (ROOT / PAGE).read_text(), re.MULTILINE))
+    assert told == listed()
 
 
 @runs("docs/operations.md", "alert:", language="yaml")
@@ -43,6 +48,6 @@ def test_the_alarms_are_of_metrics_there_are(script: str) -> None:
     (scraped,) = yaml.safe_load(about(PAGE, "scrape_configs", language="yaml")[0].text)["scrape_configs"]
     asked = {name for rule in group["rules"] for name in re.findall(r"\bpixdepot_\w+", rule["expr"])}
     assert asked
-    assert asked <= set(re.findall(r"^\| `(pixdepot_\w+)` \|", (ROOT / PAGE).read_text(), re.MULTILINE))
+    assert asked <= listed()
     jobs = {job for rule in group["rules"] for job in re.findall(r'job="(\w+)"', rule["expr"])}
     assert jobs == {scraped["job_name"]}
