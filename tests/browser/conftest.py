@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, async_playwright, expect
 
 from bootstrap.emulator import Emulator
 from service.runtime import open_service
@@ -21,6 +21,7 @@ from tests.browser.gallery import Gallery
 
 SCREENSHOTS = Path(__file__).parents[2] / "screenshots"
 CHROMIUM = "/usr/bin/chromium"  # Debian's; .ci/install-servers installs it
+expect.set_options(timeout=30_000)  # ms: what holds is seen at once, also on a machine that is busy for a while
 
 
 class Clock:
