@@ -12,7 +12,7 @@ from yarl import URL
 
 from bootstrap.processes import LOOPBACK, free_port, path_variable, running_child
 
-_CHUNK = 16 * 1024  # bytes
+_CHUNK = 32 * 1024  # bytes
 _QUEUE = 0.05  # seconds that may wait for the line
 
 
