@@ -7,16 +7,33 @@ from typing import Any
 
 import click
 
-from . import cold_start, lists_dynamodb, lists_sqlite, overlap, publishing, upload_directory
+from . import (
+    cold_start,
+    crowd,
+    direct_upload,
+    lists_dynamodb,
+    lists_sqlite,
+    overlap,
+    publishing,
+    upload_cpu,
+    upload_directory,
+    upload_lag,
+    upload_memory,
+)
 from .figures import Figure
 
 BENCHMARKS: dict[str, Callable[[], Coroutine[Any, Any, list[Figure]]]] = {
     "cold_start": cold_start.measure,
+    "crowd": crowd.measure,
+    "direct_upload": direct_upload.measure,
     "lists_dynamodb": lists_dynamodb.measure,
     "lists_sqlite": lists_sqlite.measure,
     "overlap": overlap.measure,
     "publishing": publishing.measure,
+    "upload_cpu": upload_cpu.measure,
     "upload_directory": upload_directory.measure,
+    "upload_lag": upload_lag.measure,
+    "upload_memory": upload_memory.measure,
 }
 
 

@@ -100,11 +100,12 @@ async def fill_dynamodb(
 
     while some := list(islice(images, 2_000)):
         postings = [row for image in some for row in rows(image)]
-        await gather(*(put(table, each) for each in _batches([_item(image) for image in some])))
+        await gather(*(put(table, each) for each in _batches([dynamodb_item(image) for image in some])))
         await gather(*(put(index_table, each) for each in _batches(postings)))
 
 
-def _item(image: Image) -> dict[str, Any]:
+def dynamodb_item(image: Image) -> dict[str, Any]:
+    """Return the item of a published image."""
     item = {**upload_item(upload_of(image)), **image_attributes(image), "state": text(State.READY)}
     return {name: value for name, value in item.items() if name not in {"due", "deadline"}}
 

@@ -45,13 +45,13 @@ async def measure(rounds: int = 15) -> list[Figure]:
     ]
 
 
-def photograph(size: tuple[int, int] = SIZE) -> bytes:
-    """Return a JPEG with about as much detail as a photograph of its size: 0.3 bytes a pixel."""
+def photograph(size: tuple[int, int] = SIZE, quality: int = 88) -> bytes:
+    """Return a JPEG with about as much detail as a photograph of its size: 0.3 bytes a pixel, or more."""
     chance = random.Random(1)
     coarse = Image.frombytes("RGB", (40, 30), chance.randbytes(3 * 40 * 30)).resize(size, Image.Resampling.BICUBIC)
     grain = Image.effect_noise(size, 20).convert("RGB")
     file = io.BytesIO()
-    Image.blend(coarse, grain, 0.4).save(file, "JPEG", quality=88)
+    Image.blend(coarse, grain, 0.4).save(file, "JPEG", quality=quality)
     return file.getvalue()
 
 

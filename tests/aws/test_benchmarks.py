@@ -6,9 +6,24 @@ from dataclasses import replace
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import cold_start, lists_dynamodb, lists_sqlite, overlap, publishing, upload_directory
+from benchmarks import (
+    cold_start,
+    crowd,
+    direct_upload,
+    heavy,
+    lists_dynamodb,
+    lists_sqlite,
+    overlap,
+    publishing,
+    upload_cpu,
+    upload_directory,
+    upload_lag,
+    upload_memory,
+)
 from benchmarks.__main__ import BENCHMARKS, main
 from benchmarks.figures import Figure
+from benchmarks.rivals import nginx
+from service.media import inspect
 
 
 async def test_publishing_is_measured_against_every_rival() -> None:
@@ -26,6 +41,47 @@ async def test_the_overlap_of_an_upload_s_writes_is_measured() -> None:
         assert figure.ours > away
         assert figure.rival > away
         assert figure.goal == 1.15
+
+
+async def test_a_crowd_of_uploads_is_timed_beside_the_sdk_s_own_way() -> None:
+    (figure,) = await crowd.measure(rounds=1, at_once=3)
+    away = crowd.DELAY.total_seconds() * 1000
+    assert figure.ours > 2 * away  # the writes, and the one that publishes
+    assert figure.rival > 4 * away  # one after the other
+
+
+@pytest.mark.parametrize("size", [20_000, 66_200, 300_000])
+def test_a_heavy_picture_has_exactly_its_size_and_few_pixels(size: int) -> None:
+    data = heavy.picture(size)
+    assert len(data) == size
+    picture = inspect(data, max_pixels=64 * 48)
+    assert (picture.content_type, picture.width, picture.height) == ("image/jpeg", 64, 48)
+
+
+async def test_the_memory_of_an_upload_is_measured_on_either_backend() -> None:
+    ours, local, rival = await upload_memory.measure(rounds=1, size=3 * 2**20)
+    assert ours.rival == local.rival == 3
+    assert min(ours.ours, local.ours) > 2  # MiB: the picture at least is held, or was
+    assert rival.rival > 6  # the body and its text
+
+
+async def test_the_cpu_of_an_upload_is_measured_beside_every_rival() -> None:
+    whole, least, hashed = await upload_cpu.measure(rounds=1, size=2**20)
+    assert whole.ours == least.ours == hashed.ours > 0
+    assert 0 < least.rival < hashed.rival
+
+
+async def test_the_worst_lag_is_measured_while_uploads_arrive() -> None:
+    (figure,) = await upload_lag.measure(rounds=1, size=2**20)
+    assert 0 < figure.ours < 10_000
+    assert 0 < figure.rival < 10_000
+
+
+async def test_a_direct_upload_is_timed_beside_nginx() -> None:
+    if missing := nginx.available():
+        pytest.skip(missing)
+    wall, cpu = await direct_upload.measure(rounds=1, quality=30)
+    assert min(wall.ours, wall.rival, cpu.ours, cpu.rival) > 10  # milliseconds: each decodes a photograph
 
 
 async def test_what_lists_read_is_counted_on_dynamodb() -> None:
