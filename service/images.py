@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequ
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from io import BytesIO
 from typing import Protocol
 from weakref import WeakValueDictionary
 
@@ -77,6 +76,9 @@ class ObjectStore(Protocol):
 
     async def open(self, key: str, start: int = 0, stop: int | None = None) -> ByteStream:
         """Return the bytes from `start` up to `stop`, in chunks. Raises ObjectMissing before the first."""
+
+    async def read(self, key: str, most: int) -> bytes:
+        """Return the first bytes, `most` of them if there are as many. Raises ObjectMissing."""
 
     async def delete(self, *keys: str) -> None:
         """Remove the objects, durably; keys with nothing under them count as removed. Repeatable."""
@@ -306,10 +308,7 @@ class Depot:
 
         Raises ObjectMissing.
         """
-        data = BytesIO()  # gives its bytes away without a copy, as it takes them where they are decoded
-        async for chunk in await self.objects.open(key, 0, self.settings.max_image_bytes + 1):
-            data.write(chunk)
-        return data.getvalue()
+        return await self.objects.read(key, self.settings.max_image_bytes + 1)
 
     async def erase(self, image_id: str, *, keep: Collection[str] = (), before: datetime | None = None) -> None:
         """Remove every object of an image or upload, but for those with the keys `keep`. Repeatable.

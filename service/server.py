@@ -42,7 +42,7 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _NAME = {"Server": "pixdepot"}  # in the place of aiohttp's own, which tells versions
 # Bytes. Two different ones, since it is by the limit that the parser tells a long target from a long header field.
 _MOST_TARGET, _MOST_FIELD = 8190, 8192
-_READ_AHEAD = 64 * 1024  # bytes of a body, for each connection, that nobody has asked for yet
+_READ_AHEAD = 128 * 1024  # bytes of a body, for each connection, that nobody has asked for yet
 _HOST = re.compile(r"[A-Za-z0-9._~:\[\]-]{1,255}")
 
 

@@ -94,6 +94,19 @@ async def test_listing_an_unknown_prefix_finds_nothing(objects: ObjectStore) -> 
     assert [each async for each in objects.list(f"images/{secrets.token_hex(16)}/")] == []
 
 
+@pytest.mark.parametrize("size", [1, 300_000])
+async def test_of_an_object_the_first_bytes_are_read_at_once(objects: ObjectStore, size: int) -> None:
+    key, data = new_key(), secrets.token_bytes(size)
+    await objects.put(key, data, "image/png")
+    for most in (1, max(size - 1, 1), size + 1):
+        assert await objects.read(key, most) == data[:most]
+
+
+async def test_there_is_nothing_to_read_under_an_unknown_key(objects: ObjectStore) -> None:
+    with pytest.raises(ObjectMissing):
+        await objects.read(new_key(), 10)
+
+
 async def test_puts_and_deletes_of_neighbours_at_once_do_not_disturb_each_other(objects: ObjectStore) -> None:
     image = secrets.token_hex(16)
 
