@@ -5,20 +5,15 @@ from typing import Any
 
 from playwright.async_api import Page
 
-from bootstrap.processes import installed_once, run
+from tests import npm
 
 AXE = "axe-core@4.14.1"
-_SCRIPT = "node_modules/axe-core/axe.min.js"
+_SCRIPT = "axe-core/axe.min.js"
 
 
 def install() -> Path:
     """Return axe's script; the first call on a machine installs it (some seconds, over the network)."""
-    return installed_once(AXE.replace("@", "-"), _SCRIPT, _install) / _SCRIPT
-
-
-def _install(directory: Path) -> None:
-    options = ("--prefix", str(directory), "--save-exact", "--ignore-scripts", "--no-audit", "--no-fund")
-    run(["npm", "install", *options, AXE])
+    return npm.installed(AXE.replace("@", "-"), _SCRIPT, AXE) / "node_modules" / _SCRIPT
 
 
 async def complaints(page: Page) -> list[str]:

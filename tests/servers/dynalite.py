@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from bootstrap.processes import LOOPBACK, free_port, installed_once, path_variable, run, running_child
+from bootstrap.processes import LOOPBACK, free_port, path_variable, running_child
+from tests import npm
 
 DYNALITE = "dynalite@4.0.0"
-_PROGRAM = "node_modules/dynalite/cli.js"
+_PROGRAM = "dynalite/cli.js"
 
 
 def available() -> str | None:
@@ -22,13 +23,7 @@ def available() -> str | None:
 
 def install() -> Path:
     """Return dynalite's program; the first call on a machine installs it (some seconds, over the network)."""
-    return installed_once(DYNALITE.replace("@", "-"), _PROGRAM, _install) / _PROGRAM
-
-
-def _install(directory: Path) -> None:
-    # Its native part comes ready-made in the package; no script needs to build it.
-    options = ("--prefix", str(directory), "--save-exact", "--ignore-scripts", "--no-audit", "--no-fund")
-    run(["npm", "install", *options, DYNALITE])
+    return npm.installed(DYNALITE.replace("@", "-"), _PROGRAM, DYNALITE) / "node_modules" / _PROGRAM
 
 
 @asynccontextmanager
