@@ -21,6 +21,7 @@ from typing import Literal
 from urllib.parse import quote
 
 from service.errors import Unavailable
+from service.mac import Mac
 
 MAX_LIFETIME = 7 * 24 * 3600  # seconds; S3 takes no longer X-Amz-Expires
 
@@ -113,6 +114,7 @@ class Presigner:
 
     def __init__(self, signer: S3Signer, credentials: Credentials, now: datetime, expires_in: int) -> None:
         self._signer, self._token = signer, credentials.token
+        self._origin, self._root = signer.origin, f"{signer.path}/"
         signed_at = now.astimezone(UTC).replace(microsecond=0)  # X-Amz-Date counts whole seconds
         lifetime = _lifetime(credentials, signed_at, expires_in)
         self.expires_at = signed_at + timedelta(seconds=lifetime)
@@ -123,7 +125,7 @@ class Presigner:
         self._key = _signing_key(credentials.secret_key, date, signer.region)
         # The string to sign up to its last line is hashed already: each URL goes on from a copy of it.
         preamble = f"{_ALGORITHM}\n{self._timestamp}\n{scope}\n"
-        self._string_to_sign = hmac.new(self._key, preamble.encode(), "sha256")
+        self._mac = Mac(self._key, preamble.encode())
         # Parameters stand in the order S3 sorts them, so the query needs no other form to be signed.
         parameters = {"X-Amz-Algorithm": _ALGORITHM, "X-Amz-Credential": self._credential}
         parameters |= {"X-Amz-Date": self._timestamp, "X-Amz-Expires": str(lifetime)}
@@ -195,11 +197,10 @@ class Presigner:
         return query, f"{lines}\n{';'.join(names)}\nUNSIGNED-PAYLOAD"
 
     def _url(self, method: str, key: str, query: str, canonical_headers: str) -> str:
-        path = f"{self._signer.path}/{key if _needs_no_encoding(key) else quote(_not_empty(key))}"
-        canonical_request = f"{method}\n{path}\n{query}\n{canonical_headers}"
-        signature = self._string_to_sign.copy()
-        signature.update(sha256(canonical_request.encode()).hexdigest().encode())
-        return f"{self._signer.origin}{path}?{query}&X-Amz-Signature={signature.hexdigest()}"
+        path = self._root + (key if _needs_no_encoding(key) else quote(_not_empty(key)))
+        canonical_request = f"{method}\n{path}\n{query}\n{canonical_headers}".encode()
+        signature = self._mac.hexdigest(sha256(canonical_request).hexdigest().encode())
+        return f"{self._origin}{path}?{query}&X-Amz-Signature={signature}"
 
 
 def _lifetime(credentials: Credentials, signed_at: datetime, expires_in: int) -> int:

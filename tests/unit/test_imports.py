@@ -16,7 +16,7 @@ PACKAGES = ("service", "lambda_adapter", "bootstrap", "pixdepot")
 
 # Each floor stands on those above it in this list; what is on one floor may lean on its neighbours.
 FLOORS = [
-    {"model", "errors", "settings", "logs", "limits", "metrics"},
+    {"model", "errors", "settings", "logs", "limits", "metrics", "mac"},
     {"http", "jsonbody", "forms", "media", "search", "jwks", "tokens"},
     {
         "admission",
@@ -37,7 +37,7 @@ FLOORS = [
     {"__main__"},
 ]
 BACKENDS = ("service.local", "service.aws")
-BACKENDS_MAY_USE = {"service.model", "service.errors", "service.settings", "service.search"}
+BACKENDS_MAY_USE = {"service.model", "service.errors", "service.settings", "service.search", "service.mac"}
 STORAGE_ROUTES_MAY_USE = {"service.http", "service.forms"}
 SKINS = {"service.server": {"pixdepot.commands"}, "lambda_adapter": {"bootstrap"}}
 
