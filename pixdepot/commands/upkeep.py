@@ -1,26 +1,40 @@
 """Keeping a library in order: what is left behind, what disagrees, what is outdated, and moving it."""
 
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from .terminal import Tell, bars, printing, run, settings
+
+if TYPE_CHECKING:
+    from service.reconciler import Reconciled
+    from service.runtime import Runtime
+    from service.sweeper import Swept
+
+
+@asynccontextmanager
+async def _opened_service() -> AsyncIterator["Runtime"]:
+    """Open the service that the settings name; what it logs goes to standard error."""
+    from service import logs
+    from service.runtime import open_service
+
+    logs.set_up(sys.stderr)
+    async with open_service(settings()) as runtime:
+        yield runtime
 
 
 @click.command()
 @printing
 def sweep(tell: Tell) -> None:
     """Remove what abandoned, failed and deleted uploads have left behind, now."""
-    from service import logs
-    from service.runtime import open_service
-    from service.sweeper import Swept
 
-    logs.set_up(sys.stderr)
-
-    async def work() -> Swept:
-        async with open_service(settings()) as runtime:
+    async def work() -> "Swept":
+        async with _opened_service() as runtime:
             return await runtime.sweeper.sweep()
 
     swept = run(work())
@@ -34,14 +48,9 @@ def sweep(tell: Tell) -> None:
 @printing
 def reconcile(dry_run: bool, tell: Tell) -> None:
     """Compare storage, database and index, all ways; remove what belongs to nothing, add what lists lack."""
-    from service import logs
-    from service.reconciler import Reconciled
-    from service.runtime import open_service
 
-    logs.set_up(sys.stderr)
-
-    async def work() -> Reconciled:
-        async with open_service(settings()) as runtime:
+    async def work() -> "Reconciled":
+        async with _opened_service() as runtime:
             return await runtime.reconciler.reconcile(dry_run=dry_run)
 
     found = run(work())
@@ -64,17 +73,13 @@ def reindex(tell: Tell) -> None:
 
     Safe beside live traffic; one that is cut off goes on where it was.
     """
-    from service import logs
     from service.model import Reindexed
-    from service.runtime import open_service
-
-    logs.set_up(sys.stderr)
 
     async def work() -> Reindexed:
         done = Reindexed(0)
         with bars() as progress:
             bar = progress.add_task("Reindexing")
-            async with open_service(settings()) as runtime:
+            async with _opened_service() as runtime:
                 async for done in runtime.reindexer.reindex():
                     progress.update(bar, completed=done.looked_at, total=max(done.total, done.looked_at))
         return done
@@ -93,17 +98,13 @@ def variants(rebuild: bool, tell: Tell) -> None:
 
     Safe beside live traffic; one that is cut off goes on where it was. Links to old ones work until they expire.
     """
-    from service import logs
     from service.rebuilder import Rebuilt
-    from service.runtime import open_service
-
-    logs.set_up(sys.stderr)
 
     async def work() -> Rebuilt:
         done = Rebuilt()
         with bars() as progress:
             bar = progress.add_task("Looking at images", total=None)
-            async with open_service(settings()) as runtime:
+            async with _opened_service() as runtime:
                 async for done in runtime.rebuilder.rebuild(dry_run=not rebuild):
                     progress.update(bar, description=f"{done.looked_at:,} images looked at")
         return done

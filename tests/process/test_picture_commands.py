@@ -12,6 +12,7 @@ from pixdepot import Image
 from tests.pictures import picture, sha256_of
 from tests.process.servers import Server
 from tests.process.typist import Typist, documents
+from tests.servers.relay import relayed
 
 
 async def uploaded(server: Server, pixdepot: Typist, **details: Any) -> str:
@@ -94,6 +95,17 @@ async def test_no_file_of_another_picture_is_overwritten_in_a_directory(server: 
 
 def seeded(seed: int) -> bytes:
     return picture(seed=seed)
+
+
+async def test_a_download_goes_on_whenever_the_network_breaks_off(server: Server, pixdepot: Typist) -> None:
+    data = picture("PNG", size=(500, 400), noise=True)
+    image_id = await uploaded(server, pixdepot, data=data, filename="photo.png")
+    async with relayed(server.port) as (relay, url):
+        relay.cut_answers_after = len(data) // 3
+        finished = await pixdepot(f"get {image_id}", PIXDEPOT_URL=url)
+    assert finished.code == 0, finished
+    assert (pixdepot.directory / "photo.png").read_bytes() == data
+    assert [each.name for each in pixdepot.directory.iterdir()] == ["photo.png"]
 
 
 @pytest.mark.parametrize(

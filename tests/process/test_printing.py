@@ -31,7 +31,7 @@ def test_every_command_that_prints_results_prints_json() -> None:
 @pytest.mark.parametrize(
     ("line", "printed"),
     [
-        ("sweep", {"removed": 0, "failed": 0}),
+        ("sweep", {"due": 0, "removed": 0, "failed": 0}),
         (
             "reconcile --dry-run",
             {"orphans": 0, "missing": 0, "lists": {"missing": 0, "stale": 0, "miscounted": 0}},
