@@ -1,5 +1,6 @@
 """`pixdepot migrate`: a library on this machine moves to AWS and back, in processes that may be killed."""
 
+import asyncio
 import json
 import os
 from collections.abc import AsyncIterator
@@ -16,7 +17,7 @@ from service.settings import Settings
 from tests.aws.stand_in import Account, new_account, opened_in
 from tests.faults.sites import everything, left_over, seen_later
 from tests.pictures import picture, sha256_of
-from tests.process.servers import PIXDEPOT, Finished, run, start
+from tests.process.servers import PATIENCE, PIXDEPOT, Finished, run, start
 from tests.process.typist import Typist
 from tests.servers.proxy import Proxy, proxied
 
@@ -117,7 +118,7 @@ async def test_killed_half_way_it_is_gone_on_with_and_changes_since_are_taken_al
         *(PIXDEPOT, "migrate", "--to", target, "--data", "data"),
         **environment(account, proxy.url),
     )
-    await proxy.until_called(100 if target == "aws" else 40)
+    await asyncio.wait_for(proxy.until_called(60 if target == "aws" else 30), PATIENCE)  # of 150, or of 45
     killed.kill()
     assert await killed.wait() != 0
     assert len(await content(other)) < IMAGES
