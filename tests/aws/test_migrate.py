@@ -118,7 +118,7 @@ async def test_killed_half_way_it_is_gone_on_with_and_changes_since_are_taken_al
         *(PIXDEPOT, "migrate", "--to", target, "--data", "data"),
         **environment(account, proxy.url),
     )
-    await asyncio.wait_for(proxy.until_called(60 if target == "aws" else 30), PATIENCE)  # of 150, or of 45
+    await asyncio.wait_for(proxy.until_called(60 if target == "aws" else 30), PATIENCE)
     killed.kill()
     assert await killed.wait() != 0
     assert len(await content(other)) < IMAGES
