@@ -30,22 +30,27 @@ class Figure:
 WARM_UP = 2  # rounds that do not count
 
 
+Clock = Callable[[], float]
+
+
 async def medians(
     ways: Mapping[str, Callable[[], Awaitable[object]]],
     rounds: int,
-    clock: Callable[[], float] = time.perf_counter,
+    clock: Clock | Mapping[str, Clock] = time.perf_counter,
     *,
     warm_up: int = WARM_UP,
 ) -> dict[str, float]:
     """Return the median milliseconds of each way, all taken in turns, so that a busy moment is everyone's.
 
-    Each round begins with another one; `warm_up` more come first. `clock` tells seconds, of the wall or of CPU.
+    Each round begins with another one; `warm_up` more come first. `clock` tells seconds, of the wall or of CPU:
+    one for all, or one for each way.
     """
+    clocks = clock if isinstance(clock, Mapping) else dict.fromkeys(ways, clock)
     times: dict[str, list[float]] = {name: [] for name in ways}
     names = list(ways)
     for n in range(rounds + warm_up):
         for name in names[n % len(names) :] + names[: n % len(names)]:
-            began = clock()
+            began = clocks[name]()
             await ways[name]()
-            times[name].append((clock() - began) * 1000)
+            times[name].append((clocks[name]() - began) * 1000)
     return {name: statistics.median(taken[warm_up:]) for name, taken in times.items()}

@@ -9,6 +9,7 @@ import sqlite3
 import uuid
 from asyncio import Semaphore, gather, sleep
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate, islice
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 from service.aws.items import image_attributes, posting, text, upload_item
 from service.local.lists import write
 from service.local.rows import image_columns, upload_columns
-from service.model import Content, Details, Expected, Image, State, Upload
+from service.model import Content, Details, Expected, Image, State, Upload, Variant
 from service.search import terms
 
 _WORDS = """
@@ -51,6 +52,16 @@ def library(count: int, seed: int = 1) -> Iterator[Image]:
         image_id = str(uuid.UUID(int=chance.getrandbits(128), version=4))
         created_at = START + timedelta(seconds=n)
         yield Image(image_id, details, content, f"images/{image_id}/0/original", created_at, created_at)
+
+
+def with_variants(images: Iterator[Image]) -> Iterator[Image]:
+    """Yield the images with both variants, as photographs have them, and names as cameras give them."""
+    sizes = {"thumb": (320, 240), "display": (1080, 810)}
+    for n, image in enumerate(images):
+        place = image.object_key.removesuffix("original")
+        variants = tuple(Variant(name, f"{place}{name}", "image/webp", *size) for name, size in sizes.items())
+        named = replace(image.details, filename=f"IMG_{n % 10_000:04}.jpg")
+        yield replace(image, details=named, variants=variants)
 
 
 def zipf(chance: random.Random, choices: Sequence[str]) -> Callable[[int], list[str]]:

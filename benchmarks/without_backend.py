@@ -1,0 +1,57 @@
+"""The service's own server with nothing behind it: one image, kept in memory. Everything before that is real."""
+
+import asyncio
+import sys
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmarks.library import library, with_variants
+from service import logs, model
+from service.api import Api
+from service.endpoints import Services
+from service.identity import Identity
+from service.images import Depot, ImageService
+from service.inspection import Inspector
+from service.limits import RateLimiter
+from service.local.files import LocalObjectStore
+from service.local.links import LinkSigner
+from service.model import Image
+from service.server import answering, listen
+from service.settings import Settings
+from service.uploads import UploadService
+
+ORIGIN = "https://app.example"
+
+
+class OneImage:
+    """As much of an `ImageRepository` as a view needs."""
+
+    def __init__(self, image: Image) -> None:
+        self._image = image
+
+    async def image(self, image_id: str) -> Image | None:
+        """Return the image, if it is the one."""
+        return self._image if image_id == self._image.image_id else None
+
+
+def image() -> Image:
+    """Return an image with both variants."""
+    return next(with_variants(library(1)))
+
+
+async def _serve(port: int) -> None:
+    settings = Settings(cors_origins=(ORIGIN,))
+    with TemporaryDirectory() as directory, closing(listen("127.0.0.1", port)) as listening:
+        objects = LocalObjectStore(Path(directory), LinkSigner(b"k" * 32, model.now))
+        depot = Depot(objects, OneImage(image()), settings, Inspector(settings))
+        services = Services(
+            ImageService(depot), UploadService(depot), depot, Identity(), dict, RateLimiter(settings.rate_limit)
+        )
+        async with answering(Api(services), listening):
+            await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    logs.set_up(sys.stderr)
+    asyncio.run(_serve(int(sys.argv[1])))
