@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import click
 
 from bootstrap.emulator import Emulator, running_emulator
-from tests.faults import calls, contract, deaths, machine, races, soak, uploads
+from tests.faults import bodies, calls, contract, deaths, machine, races, soak, uploads
 from tests.faults.tally import HEADING, Tally
 
 
@@ -27,6 +27,7 @@ class Run:
     races: int
     equal: int
     cases: int
+    bodies: int
     stories: int
     uploads: int
     minutes: float
@@ -39,6 +40,7 @@ SECTIONS: dict[str, Callable[[Run], Awaitable[list[Tally]]]] = {
     "races": lambda run: races.measure(run.place, run.emulator, run.seed, run.races),
     "equal": lambda run: races.measure(run.place, run.emulator, run.seed, run.equal, races.CROWDS),
     "cases": lambda run: contract.measure(run.place, run.seed, run.cases),
+    "bodies": lambda run: bodies.measure(run.seed, run.bodies),
     "stories": lambda run: machine.measure(run.emulator, run.seed, run.stories),
     "uploads": lambda run: uploads.measure(run.place, run.emulator, run.seed, run.uploads),
     "soak": lambda run: soak.measure(run.place, run.seed, run.minutes),
@@ -56,6 +58,7 @@ SECTIONS: dict[str, Callable[[Run], Awaitable[list[Tally]]]] = {
     "--equal", default=20, show_default=True, help="Crowds of 50 equal requests of each kind on each backend."
 )
 @click.option("--cases", default=20_000, show_default=True, help="Requests made from openapi.json.")
+@click.option("--bodies", default=50_000, show_default=True, help="JSON bodies of each kind, cut in any way.")
 @click.option("--stories", default=200, show_default=True, help="Sequences of anything, on each backend.")
 @click.option("--uploads", default=1000, show_default=True, help="Uploads by the client to each service.")
 @click.option("--minutes", default=60.0, show_default=True, help="How long the soak lasts.")

@@ -2,21 +2,15 @@
 
 import base64
 import json
-import math
-import re
 import tracemalloc
-from collections.abc import Iterator
-from itertools import chain
+from itertools import combinations
 
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 
 from service.errors import InvalidBase64, InvalidJson, PixdepotError, TooLarge
 from service.jsonbody import MAX_DEPTH, Base64Image, JsonBody, loads
+from tests.faults.bodies import KIB, MIB, Arrival, cut, expected, feed, read
 
-KIB = 1024
-MIB = 1024 * KIB
 PICTURE = bytes(range(256)) * 4
 PICTURE_TEXT = base64.b64encode(PICTURE).decode()
 
@@ -114,21 +108,6 @@ REFUSED_PICTURES = {
 }
 
 
-def cut(body: bytes, size: int) -> list[bytes]:
-    return [body[at : at + size] for at in range(0, len(body), size)]
-
-
-def feed(body: JsonBody, chunks: list[bytes]) -> None:
-    for chunk in chunks:
-        body.feed(chunk)
-
-
-def read(chunks: list[bytes], *, limit: int = MIB, text_limit: int = 64 * KIB) -> object:
-    body = JsonBody(limit=limit, text_limit=text_limit)
-    feed(body, chunks)
-    return body.close()
-
-
 def read_picture(chunks: list[bytes], *, limit: int = MIB) -> Base64Image:
     document = read(chunks, limit=limit)
     assert isinstance(document, dict)
@@ -139,10 +118,7 @@ def read_picture(chunks: list[bytes], *, limit: int = MIB) -> Base64Image:
 
 def outcome(chunks: list[bytes], **limits: int) -> object:
     """Return the document, or the class of the error."""
-    try:
-        return read(chunks, **limits)
-    except PixdepotError as error:
-        return type(error)
+    return Arrival(chunks, **limits).outcome
 
 
 def with_picture(text: bytes) -> bytes:
@@ -362,164 +338,22 @@ class TestFirstError:
         assert outcome(cut(body, size), limit=300) is error
 
 
-# Properties. Documents are put together as text, so that they may be odd, repeat keys, or be no JSON at all.
-
-TRICKY = [
-    "image_data",
-    '"image_data":"AAAA"',
-    '{"',
-    '"}',
-    "\\",
-    '\\"',
-    "/",
-    "data:image/png;base64,",
-    "é",
-    "\U0001f600",
+CUT_EVERYWHERE = [
+    b'{"a":"\\"image_data\\":\\"!!","image_data" : "AAECAwQF","b":[{"image_data":"!!"}]}',
+    b'{"\\u0069mage_data":"data:image\\/png;base64,\\u0041AEC\\/\\/8=","\\\\":"\\\\"}',
+    b'{"image_data":"AAEC","\\u0061":1,"a":2}',
+    b'{"image_data":"AAEC","image\\u005fdata":"AAEC"}',
+    b'{"x":{"image_data":"!!"},"image_data":"AAE=AAEC"}',
+    '{"é\U0001f600":"é","image_data":"é"}'.encode(),
+    b'{"image_data":"AAECAwQFBgcICQ=="} x',
+    b'{"image_data":"AAECAwQFBgcICQoLDA=="}',
 ]
-strings = st.lists(st.sampled_from(TRICKY) | st.text(max_size=3), max_size=3).map("".join)
-numbers = st.integers(-(2**64), 2**64) | st.floats()
-values = st.recursive(
-    st.none() | st.booleans() | numbers | strings,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(strings, inner, max_size=3),
-    max_leaves=6,
-)
-blanks = st.text(" \t\r\n", max_size=2)
-keys = st.sampled_from(['"image_data"', '"image_data"', '"image\\u005fdata"', '"Image_data"']) | strings.map(
-    json.dumps
-)
 
 
-@st.composite
-def base64_texts(draw: st.DrawFn) -> str:
-    """Draw the text of a picture as it may stand between quotes, most often a good one."""
-    text = base64.b64encode(draw(st.binary(max_size=40))).decode()
-    text = (
-        draw(st.sampled_from(["", "", "data:image/png;base64,", "Data:Image/x+y;base64,", "data:;base64,"])) + text
-    )
-    spell = draw(st.sampled_from([("/", "/"), ("/", "\\/"), ("A", "\\u0041"), ("=", "\\u003D"), ("=", "")]))
-    return text.replace(*spell)
-
-
-def rendered(ensure_ascii: bool) -> st.SearchStrategy[str]:
-    return values.map(lambda value: json.dumps(value, ensure_ascii=ensure_ascii))
-
-
-@st.composite
-def documents(draw: st.DrawFn) -> bytes:
-    """Draw a JSON text, most often an object with a picture."""
-    plain = rendered(ensure_ascii=True) | rendered(ensure_ascii=False)
-    if draw(st.integers(0, 9)) == 0:
-        return draw(plain).encode("utf-8", "surrogatepass")
-    picture = base64_texts().map('"{}"'.format)
-    members = draw(st.lists(st.tuples(keys, blanks, blanks, picture | plain), max_size=4))
-    text = ",".join(f"{key}{before}:{after}{value}" for key, before, after, value in members)
-    return f"{{{draw(blanks)}{text}}}".encode("utf-8", "surrogatepass")
-
-
-@st.composite
-def mutated(draw: st.DrawFn) -> bytes:
-    """Draw a document in which a few bytes were replaced, removed or put in."""
-    body = bytearray(draw(documents()))
-    for _ in range(draw(st.integers(0, 3))):
-        at = draw(st.integers(0, len(body)))
-        junk = st.binary(max_size=2) | st.sampled_from([b'"', b"\\", b"{", b"]", b":", b"=", b"A", b"\xff", b"\n"])
-        body[at : at + draw(st.integers(0, 2))] = draw(junk)
-    return bytes(body)
-
-
-@st.composite
-def cuts(draw: st.DrawFn, body: bytes) -> list[bytes]:
-    """Draw a way to cut the body: byte by byte, or anywhere."""
-    if draw(st.booleans()):
-        return cut(body, 1)
-    ends = sorted(draw(st.lists(st.integers(0, len(body)), max_size=6)))
-    return [body[start:end] for start, end in zip([0, *ends], [*ends, len(body)], strict=True)]
-
-
-def acceptable(value: object, depth: int = 0) -> Iterator[bool]:
-    """Tell of each part of a document whether the rules allow it; its objects are tuples of pairs."""
-    match value:
-        case str():
-            yield not re.search("[\ud800-\udfff]", value)
-        case bool() | None:
-            pass
-        case int():
-            yield -(2**63) <= value < 2**63
-        case float():
-            yield math.isfinite(value)
-        case tuple():
-            yield depth < MAX_DEPTH
-            yield len({key for key, _ in value}) == len(value)
-            for part in chain.from_iterable(value):
-                yield from acceptable(part, depth + 1)
-        case list():
-            yield depth < MAX_DEPTH
-            for part in value:
-                yield from acceptable(part, depth + 1)
-
-
-def loaded_by_the_standard_library(document: bytes) -> object:
-    """Return what `loads` should, or InvalidJson."""
-    try:
-        text = document.decode()
-        parts = json.loads(text, object_pairs_hook=tuple)
-    except ValueError:
-        return InvalidJson
-    return json.loads(text) if all(acceptable(parts)) else InvalidJson
-
-
-def expected_picture(text: str, limit: int) -> object:
-    """Return the picture, or the set of errors that are as good as each other."""
-    prefix = re.match(r"data:(image/[a-z0-9][a-z0-9!#$&^_.+-]{0,126});base64,", text, re.IGNORECASE)
-    digits = text[prefix.end() :] if prefix else text
-    canonical = re.fullmatch(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}(?:[A-Za-z0-9+/]=|==))?", digits)
-    data = base64.b64decode(digits) if canonical else b""
-    errors: set[type[PixdepotError]] = set()
-    if not data or base64.b64encode(data).decode() != digits:
-        errors.add(InvalidBase64)
-    if len(data) > limit or len(digits.encode()) > math.ceil(limit / 3) * 4:
-        errors.add(TooLarge)
-    return errors or Base64Image(data, prefix[1].lower() if prefix else None)
-
-
-def expected(body: bytes, limit: int) -> object:
-    """Return what reading the whole body at once gives, or the set of errors one of which it must give."""
-    document = loaded_by_the_standard_library(body)
-    if document is InvalidJson:
-        return {InvalidJson, InvalidBase64, TooLarge} if b"image" in body else {InvalidJson}
-    if isinstance(document, dict) and isinstance(document.get("image_data"), str):
-        picture = expected_picture(document["image_data"], limit)
-        return picture if isinstance(picture, set) else document | {"image_data": picture}
-    return document
-
-
-class TestProperties:
-    @settings(max_examples=400, deadline=None)
-    @given(document=documents() | mutated())
-    @example(document=b'{"a": {"b": [{"c": 1, "c": 2}]}}')
-    def test_loads_reads_what_the_standard_library_reads_and_the_rules_allow(self, document: bytes) -> None:
-        try:
-            result = loads(document)
-        except InvalidJson:
-            result = InvalidJson
-        assert result == loaded_by_the_standard_library(document)
-
-    @settings(max_examples=800, deadline=None)
-    @given(data=st.data(), body=documents() | mutated(), limit=st.sampled_from([0, 3, 10, 100]))
-    def test_any_chunks_give_what_the_whole_gives(self, data: st.DataObject, body: bytes, limit: int) -> None:
-        result = outcome(data.draw(cuts(body)), limit=limit)
-        wanted = expected(body, limit)
-        assert result in wanted if isinstance(wanted, set) else result == wanted
-
-    @settings(max_examples=800, deadline=None)
-    @given(
-        data=st.data(),
-        body=mutated(),
-        limit=st.integers(0, 40),
-        text_limit=st.integers(0, 80) | st.just(64 * KIB),
-    )
-    def test_any_chunks_give_the_same_error(
-        self, data: st.DataObject, body: bytes, limit: int, text_limit: int
-    ) -> None:
-        limits = {"limit": limit, "text_limit": text_limit}
-        assert outcome(data.draw(cuts(body)), **limits) == outcome([body], **limits)
+class TestCuts:
+    @pytest.mark.parametrize("body", CUT_EVERYWHERE)
+    def test_wherever_two_cuts_are_the_outcome_is_the_same(self, body: bytes) -> None:
+        whole, wanted = outcome([body], limit=12), expected(body, 12)
+        assert whole in wanted if isinstance(wanted, set) else whole == wanted
+        for first, second in combinations(range(len(body) + 1), 2):
+            assert outcome([body[:first], body[first:second], body[second:]], limit=12) == whole, (first, second)
