@@ -23,7 +23,7 @@ from tests.aws.stand_in import new_settings, sdk_environment
 from .figures import Figure, medians
 from .overlap import DETAILS, Known
 from .rivals import sdk
-from .stand_in import stand_in
+from .stub import running_stub
 
 DELAY = timedelta(milliseconds=20)  # that each call takes
 AT_ONCE = 100
@@ -53,8 +53,8 @@ async def _both() -> AsyncIterator[tuple[ImageService, sdk.Uploads]]:
     names = (settings.bucket, settings.table, settings.index_table)
     async with AsyncExitStack() as stack:
         place = Path(stack.enter_context(TemporaryDirectory()))
-        there = sdk_environment(await stack.enter_async_context(stand_in(place, DELAY)), AccessKey("any", "any"))
-        with there:
+        stub = await stack.enter_async_context(running_stub(place, DELAY))
+        with sdk_environment(stub["AWS_ENDPOINT_URL"], AccessKey("any", "any")):
             rival = await stack.enter_async_context(sdk.opened(*names))
             clients = await stack.enter_async_context(opened_clients(settings))
         records = DynamoRepository(clients, settings.table, settings.index_table, settings.read_budget)

@@ -17,10 +17,9 @@ import aiohttp
 import pybase64
 from PIL import Image
 
-from bootstrap.emulator import REGION
 from service.settings import Settings
 
-from .stand_in import stand_in
+from .stub import running_stub
 from .watched import OURS, Served, serving
 
 SIZE = 10 * 2**20  # bytes
@@ -55,7 +54,6 @@ class Site:
 
     servers: Mapping[str, Served]
     http: aiohttp.ClientSession
-    storage: str  # the URL of what stands in for S3 and DynamoDB
 
     async def upload(self, name: str, body: bytes) -> str:
         """Send an upload to one of the servers, and return the image's id once it is published."""
@@ -76,22 +74,11 @@ async def site(*names: str) -> AsyncIterator[Site]:
     """Run servers by these names: OURS, LOCAL (the same without S3 and DynamoDB), rivals."""
     async with AsyncExitStack() as stack:
         place = Path(stack.enter_context(TemporaryDirectory()))
-        storage = await stack.enter_async_context(stand_in(place))
-        sdk = {
-            "AWS_ENDPOINT_URL": storage,
-            "AWS_ACCESS_KEY_ID": "any",
-            "AWS_SECRET_ACCESS_KEY": "any",
-            "AWS_DEFAULT_REGION": REGION,
-        }
-        settings = {
-            OURS: {**sdk, **Settings(backend="aws").environment()},
-            LOCAL: Settings(data_dir=place / "data").environment(),
-        }
-        servers = {
-            name: await stack.enter_async_context(
-                serving(OURS if name == LOCAL else name, place / name, **settings.get(name, sdk))
-            )
-            for name in names
-        }
+        aws = await stack.enter_async_context(running_stub(place))
+        local = Settings(data_dir=place / "data").environment()
+        servers = {}
+        for name in names:
+            run, environment = (OURS, local) if name == LOCAL else (name, aws)
+            servers[name] = await stack.enter_async_context(serving(run, place / name, **environment))
         http = await stack.enter_async_context(aiohttp.ClientSession())
-        yield Site(servers, http, storage)
+        yield Site(servers, http)

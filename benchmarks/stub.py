@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -67,14 +68,18 @@ def _json(document: Mapping[str, Any]) -> bytes:
     return json.dumps(document).encode()
 
 
-async def _serve(port: int) -> None:
+async def _serve(port: int, delay: float) -> None:
     tables = _Tables()
 
     async def answer(request: web.Request) -> web.Response:
-        body, target = await request.read(), request.headers.get("X-Amz-Target")
+        target = request.headers.get("X-Amz-Target")
         if target is None:  # S3: an object is put, or somebody looks whether anybody is there
+            async for _ in request.content.iter_any():
+                pass
+            await asyncio.sleep(delay)
             return web.Response(headers={"ETag": '"e"'})
-        answered = tables.answer(target.rpartition(".")[2], body)
+        answered = tables.answer(target.rpartition(".")[2], await request.read())
+        await asyncio.sleep(delay)
         return web.Response(body=answered, content_type="application/x-amz-json-1.0")
 
     app = web.Application(client_max_size=2**24)
@@ -86,10 +91,13 @@ async def _serve(port: int) -> None:
 
 
 @asynccontextmanager
-async def running_stub(directory: Path) -> AsyncIterator[dict[str, str]]:
-    """Run it for the length of the block; yield the environment in which the SDK, and the service, find it."""
+async def running_stub(directory: Path, delay: timedelta = timedelta()) -> AsyncIterator[dict[str, str]]:
+    """Run it for the length of the block; yield the environment in which the SDK, and the service, find it.
+
+    Each call takes `delay` more.
+    """
     port = free_port()
-    command = (sys.executable, "-m", "benchmarks.stub", str(port))
+    command = (sys.executable, "-m", "benchmarks.stub", str(port), str(delay.total_seconds()))
     async with running_child(command, env=path_variable(), log=directory / "stub.log") as child:
         await child.until_answers(f"http://{LOOPBACK}:{port}/")
         yield {
@@ -103,4 +111,4 @@ async def running_stub(directory: Path) -> AsyncIterator[dict[str, str]]:
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(int(sys.argv[1])))
+    asyncio.run(_serve(int(sys.argv[1]), float(sys.argv[2])))

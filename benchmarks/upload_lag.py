@@ -1,15 +1,11 @@
 """How long the event loop stands still at worst, while 8 base64 uploads of 10 MiB arrive beside metadata reads."""
 
 import asyncio
-import json
 import statistics
-from collections.abc import Mapping
-
-from service.settings import Settings
 
 from .figures import Figure
 from .heavy import SIZE, Site, as_json, picture, site
-from .library import dynamodb_item, library
+from .stub import PHOTOS, images
 from .watched import OURS, WHOLE_BODY
 
 GOAL = 0.1
@@ -22,33 +18,24 @@ async def measure(rounds: int = 15, size: int = SIZE) -> list[Figure]:
     body = as_json(picture(size))
     worst: dict[str, list[float]] = {OURS: [], WHOLE_BODY: []}
     async with site(*worst) as servers:
-        read = {OURS: await _published(servers), WHOLE_BODY: await servers.upload(WHOLE_BODY, body)}
-        await servers.upload(OURS, body)
+        for name in worst:
+            await servers.upload(name, body)
         for n in range(rounds):
             for name in sorted(worst, reverse=bool(n % 2)):
-                worst[name].append(await _worst(servers, name, body, read) * 1000)
+                worst[name].append(await _worst(servers, name, body) * 1000)
     ours, rival = (statistics.median(worst[name]) for name in (OURS, WHOLE_BODY))
     name = f"worst lag, {AT_ONCE} uploads of {size / 2**20:g} MiB at once"
     return [Figure(f"{name}, bodies read whole", ours, rival, GOAL)]
 
 
-async def _published(servers: Site) -> str:
-    """Put an image of ours where the stand-in finds it, who publishes nothing; return its id."""
-    (image,) = library(1)
-    asked = {"TableName": Settings().table, "Item": dynamodb_item(image)}
-    headers = {"X-Amz-Target": "DynamoDB_20120810.PutItem"}
-    async with servers.http.post(servers.storage, data=json.dumps(asked), headers=headers) as answer:
-        assert answer.ok
-    return image.image_id
-
-
-async def _worst(servers: Site, name: str, body: bytes, read: Mapping[str, str]) -> float:
+async def _worst(servers: Site, name: str, body: bytes) -> float:
     """Return the worst lag in seconds, of one round."""
     server, http = servers.servers[name], servers.http
+    read = f"{server.url}/images/{images(PHOTOS)[0].image_id}?metadata_only=true"
 
     async def reading() -> None:
         while True:
-            async with http.get(f"{server.url}/images/{read[name]}?metadata_only=true") as answer:
+            async with http.get(read) as answer:
                 assert answer.ok, await answer.text()
             await asyncio.sleep(_PAUSE)
 

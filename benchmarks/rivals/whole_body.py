@@ -7,6 +7,7 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 import aioboto3
 from aiohttp import web
@@ -57,5 +58,5 @@ async def application() -> AsyncIterator[web.Application]:
         yield app
 
 
-def _plain(item: dict[str, dict[str, str]]) -> dict[str, str]:
+def _plain(item: dict[str, dict[str, Any]]) -> dict[str, Any]:
     return {name: value for name, attribute in item.items() for value in attribute.values()}
