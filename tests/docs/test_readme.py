@@ -35,6 +35,13 @@ def test_the_quick_start_begins_as_the_readme_does(script: str) -> None:
     assert script.strip().split(" && ") == SET_UPS[0]
 
 
+@runs("docs/quickstart.md", "listens on", language="text")
+async def test_the_quick_start_shows_what_the_server_says(script: str, tmp_path: Path) -> None:
+    async with serving(tmp_path) as server:
+        said = server.greeting.replace(str(server.data), "/home/you/pixdepot/pixdepot-data")
+        assert said.replace(str(server.port), "8080").strip() == script
+
+
 @runs("README.md", "async function upload", language="js")
 def test_the_readme_has_the_ten_lines_that_the_page_on_browsers_has(script: str) -> None:
     """They are run by test_browser.py."""
