@@ -161,10 +161,11 @@ class Migrator:
         """Store objects of an image under their keys, and read them back."""
         types = {each.object_key: each.content_type for each in image.variants}
         types[image.object_key] = image.content.content_type
+        digests = {key: hashlib.sha256(data).hexdigest() for key, data in objects.items()}
         target = self._target.objects
-        await together(*(target.put(key, data, types[key]) for key, data in objects.items()))
-        for key, data in objects.items():
-            if await _digest(target, key) != hashlib.sha256(data).hexdigest():
+        await together(*(target.put(key, data, types[key], digests[key]) for key, data in objects.items()))
+        for key, digest in digests.items():
+            if await _digest(target, key) != digest:
                 raise InvalidImage("Other bytes have arrived than were sent.")
 
 

@@ -307,7 +307,7 @@ async def test_what_arrives_as_other_bytes_is_not_published(
     await here.add(1)
     put = there.depot.objects.put
 
-    async def put_less(key: str, data: bytes, content_type: str) -> None:
+    async def put_less(key: str, data: bytes, content_type: str, sha256: str) -> None:
         await put(key, data[:-1], content_type)
 
     with monkeypatch.context() as patched:
