@@ -177,7 +177,7 @@ class Api:
         operation = route.operation if route else UNROUTED
         with logs.request(request_id):
             started, body = time.perf_counter(), _Body(request.body)
-            response, fault = await self._answer(route, request, body, request_id)
+            response, fault = await self._traced(operation, route, request, body, request_id)
             seconds = time.perf_counter() - started
             _log_answered(operation, request, response, seconds, fault)
         cross_origin = cors_headers(self.services.settings.cors_origins, request)
@@ -187,6 +187,19 @@ class Api:
         counted = self.services.depot.metrics.requests[operation]
         counted.answered(response.status, seconds, body.received)
         return _counting(response, counted)
+
+    async def _traced(
+        self, operation: str, route: Route | None, request: ApiRequest, body: "_Body", request_id: str
+    ) -> tuple[ApiResponse, Exception | None]:
+        """Return what `_answer` does, from inside a span where somebody looks at them."""
+        tracer = self.services.depot.tracer
+        if tracer is None:
+            return await self._answer(route, request, body, request_id)
+        with tracer.request(operation, request.method, request.headers) as span:
+            logs.note(trace_id=span.trace_id)
+            response, fault = await self._answer(route, request, body, request_id)
+            span.answered(response.status)
+        return response, fault
 
     async def _answer(
         self, route: Route | None, request: ApiRequest, body: "_Body", request_id: str

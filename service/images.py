@@ -44,6 +44,7 @@ from .model import (
     Visibility,
 )
 from .settings import Settings
+from .tracing import Tracer
 
 logger = logging.getLogger(__name__)
 
@@ -225,6 +226,7 @@ class Depot:
     clock: Callable[[], datetime] = model.now
     process: str = field(default_factory=lambda: secrets.token_hex(8))
     metrics: Metrics = field(default_factory=Metrics)
+    tracer: Tracer | None = None
 
     def new_upload(self, details: Details, expected: Expected) -> Upload:
         """Return a fresh upload. Its id is a UUID of version 7 (RFC 9562) and sorts by time."""

@@ -4,11 +4,14 @@ import asyncio
 import inspect
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager
+from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
 from .errors import PixdepotError, Unavailable
 from .metrics import Calls, Metrics, Outcome
+from .tracing import Tracer
 
 T = TypeVar("T")
 
@@ -16,12 +19,12 @@ T = TypeVar("T")
 _LEFT_OUT = frozenset({"presign_downloads", "presign_upload", "secret"})
 
 
-def observed(port: T, name: str, kind: type, metrics: Metrics) -> T:
-    """Return an implementation of the port `kind`, whose calls are counted and timed under `name`.
+def observed(port: T, name: str, kind: type, metrics: Metrics, tracer: Tracer | None = None) -> T:
+    """Return an implementation of the port `kind`, whose calls are counted, timed and traced under `name`.
 
-    Calls that it makes of itself are part of its own work.
+    Calls that it makes of itself are part of its own work. Streams are not traced.
     """
-    return cast(T, _Observed(port, kind, {each: metrics.calls[name, each] for each in _methods(kind)}))
+    return cast(T, _Observed(port, name, kind, metrics, tracer))
 
 
 def _methods(kind: type) -> list[str]:
@@ -32,13 +35,16 @@ def _methods(kind: type) -> list[str]:
 class _Observed:
     """Has what is observed as attributes of its own, and all else from the port."""
 
-    def __init__(self, port: object, kind: type, calls: dict[str, Calls]) -> None:
+    def __init__(self, port: object, name: str, kind: type, metrics: Metrics, tracer: Tracer | None) -> None:
         self._port = port
-        for method, counted in calls.items():
-            call = getattr(port, method)
+        for method in _methods(kind):
+            call, calls = getattr(port, method), metrics.calls[name, method]
             # As the port says: an implementation may stream by handing on another's stream.
-            streams = not inspect.iscoroutinefunction(getattr(kind, method))
-            setattr(self, method, _stream(call, counted) if streams else _call(call, counted))
+            if not inspect.iscoroutinefunction(getattr(kind, method)):
+                setattr(self, method, _stream(call, calls))
+                continue
+            traced = call if tracer is None else _traced(call, partial(tracer.call, name, method))
+            setattr(self, method, _call(traced, calls))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._port, name)
@@ -50,6 +56,16 @@ def _call(call: Callable[..., Awaitable[T]], calls: Calls) -> Callable[..., Awai
             return await call(*arguments, **options)
 
     return observed_call
+
+
+def _traced(
+    call: Callable[..., Awaitable[T]], span: Callable[[], AbstractContextManager[None]]
+) -> Callable[..., Awaitable[T]]:
+    async def traced_call(*arguments: Any, **options: Any) -> T:
+        with span():
+            return await call(*arguments, **options)
+
+    return traced_call
 
 
 def _stream(call: Callable[..., AsyncIterator[T]], calls: Calls) -> Callable[..., AsyncIterator[T]]:

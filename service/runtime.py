@@ -1,5 +1,6 @@
 """Building the service from its settings, and taking it down again."""
 
+import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from .reconciler import Reconciler
 from .reindexer import Reindexer
 from .settings import Settings, SettingsError
 from .sweeper import Sweeper
+from .tracing import opened_tracer
 from .uploads import UploadService
 
 
@@ -83,11 +85,12 @@ async def _opened_depot(
     settings: Settings, clock: Callable[[], datetime]
 ) -> AsyncIterator[tuple[Depot, tuple[Route, ...]]]:
     open_backend = {"local": local_backend, "aws": aws_backend}[settings.backend]
-    async with open_backend(settings, clock) as backend:
+    async with opened_tracer(os.environ) as tracer, open_backend(settings, clock) as backend:
         metrics = Metrics()
-        objects = observed(backend.objects, "objects", ObjectStore, metrics)
-        records = observed(backend.records, "records", ImageRepository, metrics)
-        yield Depot(objects, records, settings, Inspector(settings), clock, metrics=metrics), backend.routes
+        objects = observed(backend.objects, "objects", ObjectStore, metrics, tracer)
+        records = observed(backend.records, "records", ImageRepository, metrics, tracer)
+        depot = Depot(objects, records, settings, Inspector(settings), clock, metrics=metrics, tracer=tracer)
+        yield depot, backend.routes
 
 
 def _described() -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from .images import A_REQUEST, Depot
@@ -32,8 +33,10 @@ class Sweeper:
 
         One that fails stays due, and is counted, not raised.
         """
+        tracer = self._depot.tracer
         try:
-            swept = await self._round()
+            with tracer.work("sweep") if tracer else nullcontext():
+                swept = await self._round()
         except Exception:
             self._depot.metrics.sweeps.outcomes["failed"] += 1
             raise

@@ -10,7 +10,7 @@ from bootstrap.emulator import Emulator, running_emulator
 from tests.aws.stand_in import Account, new_account
 
 # Before anything reads them: a developer's settings must neither help a test nor be touched by it.
-for name in [each for each in os.environ if each.startswith(("AWS_", "PIXDEPOT_"))]:
+for name in [each for each in os.environ if each.startswith(("AWS_", "OTEL_", "PIXDEPOT_"))]:
     del os.environ[name]
 
 

@@ -16,7 +16,7 @@ PACKAGES = ("service", "lambda_adapter", "bootstrap", "pixdepot")
 
 # Each floor stands on those above it in this list; what is on one floor may lean on its neighbours.
 FLOORS = [
-    {"model", "errors", "settings", "logs", "limits", "metrics", "mac"},
+    {"model", "errors", "settings", "logs", "limits", "metrics", "mac", "tracing"},
     {"http", "jsonbody", "forms", "media", "search", "jwks", "tokens"},
     {
         "admission",
@@ -137,6 +137,12 @@ def test_only_media_imports_pillow() -> None:
     assert importing == {"service.media.decoding", "service.media.variants"}
 
 
+def test_only_tracing_imports_opentelemetry_and_only_prometheus_its_client() -> None:
+    for library, room in (("opentelemetry", "service.tracing"), ("prometheus_client", "service.prometheus")):
+        importing = {name for name in modules() if any(within(each, library) for each in imports(name))}
+        assert importing == {room}
+
+
 def test_only_the_aws_backend_and_bootstrap_speak_to_aws() -> None:
     sdks = ("aioboto3", "aiobotocore", "boto3", "botocore")
     speaking = {name for name in modules() if any(within(each, sdk) for each in imports(name) for sdk in sdks)}
@@ -183,6 +189,7 @@ def test_errors_and_model_need_the_standard_library_only() -> None:
                 "jwt",
                 "cryptography",
                 "prometheus_client",
+                "opentelemetry",
             ],
         ),
         ("pixdepot", ["aiohttp", "click", "rich", "service", "bootstrap"]),
@@ -191,7 +198,7 @@ def test_errors_and_model_need_the_standard_library_only() -> None:
             ["aiohttp.web", "aioboto3", "botocore", "PIL", "marshmallow", "click", "rich", "service", "bootstrap"],
         ),
         ("pixdepot.cli", ["aiohttp", "aioboto3", "botocore", "PIL", "marshmallow", "sqlite3"]),
-        ("service.server", ["boto3", "botocore", "aiobotocore", "aioboto3", "apispec", "jwt", "cryptography"]),
+        ("service.server", ["boto3", "botocore", "aiobotocore", "aioboto3", "apispec", "jwt", "opentelemetry"]),
     ],
 )
 def test_loading_a_module_loads_nothing_it_does_not_need(module: str, unwanted: list[str]) -> None:
