@@ -93,7 +93,7 @@ class ApiResponse:
 
     def with_headers(self, headers: Mapping[str, str]) -> "ApiResponse":
         """Return the same response with these header fields added, or in place of its own."""
-        return replace(self, headers={**self.headers, **headers})
+        return ApiResponse(self.status, {**self.headers, **headers}, self.body, self.length)
 
 
 @dataclass(frozen=True, slots=True)

@@ -441,8 +441,8 @@ class ImageService:
         """
         window = self._depot.settings.url_ttl
         opened = int(self._depot.clock().timestamp()) // window * window
-        signed_at, expires_at = (datetime.fromtimestamp(opened + n * window, UTC) for n in (0, 2))
-        return Links(await self._objects.presign_downloads(signed_at, expires_at))
+        signed_at = datetime.fromtimestamp(opened, UTC)
+        return Links(await self._objects.presign_downloads(signed_at, signed_at + timedelta(seconds=2 * window)))
 
     async def edit(
         self,

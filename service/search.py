@@ -93,8 +93,6 @@ def _age(reach: Position | None) -> tuple[datetime, str]:
 
 def matches(query: ImageQuery, details: Details, created_at: datetime | None) -> bool:
     """Return whether an image is wanted; without a time, times are not asked."""
-    has = {fold(tag) for tag in details.tags}
-    wanted = [tag in has for tag in query.tags]
     in_time = created_at is None or (
         (query.since is None or query.since <= created_at) and (query.until is None or created_at < query.until)
     )
@@ -103,8 +101,14 @@ def matches(query: ImageQuery, details: Details, created_at: datetime | None) ->
         and query.user_id in {None, details.user_id}
         and details.visible_to(query.viewer)
         and (query.title is None or query.title in fold(details.title))
-        and (any(wanted) if query.any_tag and wanted else all(wanted))
+        and (not query.tags or _has_tags(query, details))
     )
+
+
+def _has_tags(query: ImageQuery, details: Details) -> bool:
+    has = {fold(tag) for tag in details.tags}
+    wanted = (tag in has for tag in query.tags)
+    return any(wanted) if query.any_tag else all(wanted)
 
 
 def encode_cursor(secret: bytes, caller: str, query: ImageQuery, position: Position) -> str:

@@ -7,8 +7,9 @@ is gone, so they prove nothing, and the image decides.
 """
 
 import asyncio
+import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from service.errors import Unavailable
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 BATCH_TRIES = 6  # of what DynamoDB left undone
 _PROBE = 16  # rows, of each list there is to choose from
 _LONGEST = 500  # rows in one read
+
+_is_a_stamp = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z").fullmatch
 
 # The indexes on the image table, and the attribute that each is keyed on.
 _INDEXES = {"user": ("user-id-index", "user_id"), "feed": ("feed-index", "feed")}
@@ -156,11 +159,12 @@ def _row(item: Item) -> Row | None:
         at, _, image_id = item["position"]["S"].partition("#")
     else:
         at, image_id = item["created_at"]["S"], item["image_id"]["S"]
+    if not _is_a_stamp(at):
+        return None
     try:
-        created_at = datetime.fromisoformat(at).replace(tzinfo=UTC)
+        return Row(Position(datetime.fromisoformat(at), image_id), item)
     except ValueError:
         return None
-    return Row(Position(created_at, image_id), item) if stamp(created_at) == at else None
 
 
 def _is_whole(item: Item) -> bool:
@@ -169,9 +173,9 @@ def _is_whole(item: Item) -> bool:
 
 
 def _row_matches(query: ImageQuery, row: Row) -> bool:
-    """Return whether a row says that its image matches: the image itself is asked where it does not tell."""
+    """Return whether a row says that its image matches: the image is asked where it is there, or no row tells."""
     item = row.item
-    if "title" not in item or "L" not in item.get("tags", {}):
+    if _is_whole(item) or "title" not in item or "L" not in item.get("tags", {}):
         return True
     tags = tuple(each["S"] for each in item["tags"]["L"])
     details = Details(item["user_id"]["S"], item["title"]["S"], "", tags=tags, visibility=visibility(item))

@@ -101,11 +101,14 @@ class Merged:
                     break
                 await self._fill(max(count - len(rows), count // 4))
             heads = [each for each in self._streams if each.rows]
-            if heads:
-                row = max(heads, key=lambda each: each.rows[0].position.key).rows.popleft()
+            while len(rows) < count and heads:
+                head = heads[0] if len(heads) == 1 else max(heads, key=lambda each: each.rows[0].position.key)
+                row = head.rows.popleft()
                 if self._last is None or row.position.key != self._last.key:
                     rows.append(row)
                 self._last = row.position
+                if not head.rows:
+                    break  # what follows there may come first
         return rows
 
     async def _fill(self, count: int) -> None:

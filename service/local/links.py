@@ -24,9 +24,6 @@ PREFIX = "/storage"
 
 _needs_no_encoding = re.compile(r"[A-Za-z0-9/._~-]+").fullmatch
 
-# The names and values of a link's query, sorted.
-Claims = tuple[tuple[str, str], ...]
-
 _CHECKSUM = "x-amz-checksum-sha256"
 
 
@@ -63,9 +60,7 @@ class LinkSigner:
         expires = _stamp(expires_at)
 
         def url(key: str, content_type: str, disposition: str) -> str:
-            return self._url(
-                "GET", key, (("disposition", disposition), ("expires", expires), ("type", content_type))
-            )
+            return self._url("GET", key, _download_query(disposition, expires, content_type))
 
         return Downloads(url, expires_at)
 
@@ -76,7 +71,7 @@ class LinkSigner:
         if expected.method == "PUT":
             query = {"expires": _stamp(expires_at), "type": expected.content_type}
             query |= {"length": str(expected.file_size), "sha256": expected.sha256 or ""}
-            url = self._url("PUT", key, _sorted(query))
+            url = self._url("PUT", key, _encoded(query))
             return SignedUpload("PUT", url, expires_at, headers={**headers, "If-None-Match": "*"})
         size = expected.file_size
         grant = Grant(key, expected.content_type, size or 1, size or max_bytes, expected.sha256)
@@ -114,13 +109,13 @@ class LinkSigner:
             raise Forbidden(f"The form must have the fields that were signed: {', '.join(signed)}.")
         return grant
 
-    def _url(self, method: str, key: str, claims: Claims) -> str:
-        resource = _resource(key, claims)
+    def _url(self, method: str, key: str, query: str) -> str:
+        resource = _resource(key, query)
         return f"{resource}&signature={self._signature(method, resource)}"
 
     def _check(self, method: str, key: str, query: Mapping[str, str]) -> None:
         claims = {name: value for name, value in query.items() if name != "signature"}
-        signature = self._signature(method, _resource(key, _sorted(claims)))
+        signature = self._signature(method, _resource(key, _encoded(claims)))
         if not hmac.compare_digest(query.get("signature", "").encode(), signature.encode()):
             raise Forbidden("The link's signature does not match.")
         self._check_time(_instant(claims["expires"]))
@@ -133,19 +128,20 @@ class LinkSigner:
         return self._mac.hexdigest(f"{method} {subject}".encode())
 
 
-def _sorted(claims: Mapping[str, str]) -> Claims:
-    return tuple(sorted(claims.items()))
+def _resource(key: str, query: str) -> str:
+    """Return what a link leads to and says, as it is signed."""
+    return f"{PREFIX}/{key if _needs_no_encoding(key) else quote(key)}?{query}"
 
 
-def _resource(key: str, claims: Claims) -> str:
-    """Return what a link leads to and says, in the one way that is signed: by sorted claims."""
-    return f"{PREFIX}/{key if _needs_no_encoding(key) else quote(key)}?{_encoded(claims)}"
+def _encoded(claims: Mapping[str, str]) -> str:
+    """Return claims as a query, in the one order that is signed."""
+    return urlencode(sorted(claims.items()), quote_via=quote, safe="")
 
 
 # As dear as all the rest of a link, and the same file names keep coming back.
 @lru_cache(maxsize=4096)
-def _encoded(claims: Claims) -> str:
-    return urlencode(claims, quote_via=quote, safe="")
+def _download_query(disposition: str, expires: str, content_type: str) -> str:
+    return _encoded({"disposition": disposition, "expires": expires, "type": content_type})
 
 
 def _encode_policy(grant: Grant, expires_at: datetime) -> str:
