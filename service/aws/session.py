@@ -146,6 +146,10 @@ def translated() -> Iterator[None]:
         raise Unavailable("A backend refused the service.") from error
     except ParamValidationError:
         raise
+    except RuntimeError as error:
+        if "credentials are still expired" not in str(error):  # botocore has no error of its own for it
+            raise
+        raise Unavailable("The AWS credentials have expired.") from error
     except (BotoCoreError, OSError, TimeoutError) as error:
         logger.warning("a backend does not answer: %s", type(error).__name__)
         raise Unavailable("A backend does not answer.") from error
