@@ -21,6 +21,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from service.api import Api
 from service.errors import InvalidRequest, PixdepotError, TooLarge
 from service.http import ApiRequest, ApiResponse, Route
+from service.metrics import UNROUTED
 
 from .environment import Environment
 from .logs import logger
@@ -87,7 +88,7 @@ def _endpoint(resolver: Resolver, api: Api, route: Route | None) -> Callable[...
         matched = route if parameters is not None else None
         started = time.perf_counter()
         response = await api.dispatch(matched, request.with_parameters(parameters or {}))
-        _measure(matched.operation if matched else "unrouted", response.status, time.perf_counter() - started)
+        _measure(matched.operation if matched else UNROUTED, response.status, time.perf_counter() - started)
         return await _response(response)
 
     return endpoint

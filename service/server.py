@@ -27,6 +27,7 @@ from .errors import (
     UriTooLong,
 )
 from .http import ApiRequest, ApiResponse
+from .metrics import UNROUTED
 from .page import page_routes
 from .problems import problem
 from .prometheus import metrics_route
@@ -79,10 +80,10 @@ class _Front:
         self._tasks.add(task)  # until its answer is sent
         task.add_done_callback(self._tasks.discard)
         if request.version.major != 1:
-            return _refusal(InvalidRequest("This is a server of HTTP/1.1."))
+            return _refusal(self._api, InvalidRequest("This is a server of HTTP/1.1."))
         host = _host(request)
         if not _HOST.fullmatch(host):
-            return _refusal(InvalidRequest("The Host header must name the host, once."))
+            return _refusal(self._api, InvalidRequest("The Host header must name the host, once."))
         route, parameters = self._api.match(request.method, request.rel_url.path_safe)
         translated = ApiRequest(
             method=request.method,
@@ -168,10 +169,11 @@ async def _body(request: web.BaseRequest, deadlines: Deadlines) -> AsyncIterator
         yield chunk
 
 
-def _refusal(error: PixdepotError) -> web.Response:
+def _refusal(api: Api, error: PixdepotError) -> web.Response:
     """Return the answer to a request that cannot be passed on; the connection ends with it."""
     request_id = secrets.token_hex(8)
     answer = problem(error, request_id)
+    api.services.depot.metrics.requests[UNROUTED].statuses[answer.status] += 1
     logger.info("refused", extra={"request_id": request_id, "status": answer.status})
     headers = {**_NAME, **answer.headers, "X-Request-ID": request_id}
     response = web.Response(status=answer.status, headers=headers, body=answer.body)
@@ -257,11 +259,11 @@ class _Connection(web.RequestHandler):
     ) -> web.StreamResponse:
         """Return the answer to what aiohttp cannot read, or to a failure outside of `Api.dispatch`."""
         if status == 400:
-            return _refusal(_misread(exc, self._api))
+            return _refusal(self._api, _misread(exc, self._api))
         self.log_exception("An answer could not be sent", exc_info=exc)
         if request.writer.output_size:
             raise ConnectionError("Part of an answer is sent already.")
-        return _refusal(PixdepotError("This is the service's fault."))
+        return _refusal(self._api, PixdepotError("This is the service's fault."))
 
 
 # The parser's words, which quote the line: there is no other way to know it.

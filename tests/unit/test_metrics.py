@@ -89,6 +89,14 @@ async def test_requests_are_counted_by_operation_and_status(api: ApiClient) -> N
     assert (await read(api))("requests_total", operation="get_metrics", status="200") == 1
 
 
+async def test_what_is_not_http_counts_as_well(api: ApiClient) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(api.base_url.rpartition(":")[2]))
+    writer.write(b"nonsense\r\n\r\n")
+    assert b" 400 " in await reader.readline()
+    writer.close()
+    assert (await read(api))("requests_total", operation="unrouted", status="400") == 1
+
+
 async def test_bytes_are_those_that_came_and_those_that_went(api: ApiClient) -> None:
     data = picture(size=(300, 200), noise=True)
     image = await api.uploaded(data)
