@@ -249,16 +249,16 @@ def _log_answered(
 
 def _counting(response: ApiResponse, requests: Requests) -> ApiResponse:
     """Return the same answer, its bytes counted as they are sent."""
-
-    async def counted(chunks: ByteStream) -> ByteStream:
-        async for chunk in chunks:
-            requests.bytes_out += len(chunk)
-            yield chunk
-
     if isinstance(response.body, bytes):
         requests.bytes_out += len(response.body)
         return response
-    return replace(response, body=counted(response.body))
+    return replace(response, body=_counted(response.body, requests))
+
+
+async def _counted(chunks: ByteStream, requests: Requests) -> ByteStream:
+    async for chunk in chunks:
+        requests.bytes_out += len(chunk)
+        yield chunk
 
 
 async def _in_time(route: Route, request: ApiRequest, body: "_Body") -> ApiResponse:

@@ -1,7 +1,8 @@
 """The description of the API at /docs, read and tried out in a browser."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,7 +13,8 @@ from playwright.async_api import Browser, Locator, Page, expect
 from bootstrap.emulator import Emulator
 from service.openapi import document
 from tests.api.client import ApiClient
-from tests.browser.conftest import aws_service
+from tests.browser.conftest import Clock, aws_service, local_service
+from tests.issuer import running_issuer
 from tests.pictures import picture
 
 FILES = ["/docs", "/docs/start.js", "/docs/swagger-ui-bundle.min.js", "/docs/swagger-ui.min.css"]
@@ -63,16 +65,23 @@ class Reader:
         return block
 
 
+@asynccontextmanager
+async def reading(chromium: Browser, api: ApiClient) -> AsyncIterator[Reader]:
+    """Open the page of a service. It asks no other origin, and breaks no policy."""
+    context = await chromium.new_context()
+    reader = Reader(await context.new_page(), api)
+    await reader.open()
+    yield reader
+    await context.close()
+    assert reader.complaints == []
+    assert reader.origins == {api.base_url}
+
+
 @pytest.fixture
 async def reader(chromium: Browser, depot: ApiClient) -> AsyncIterator[Reader]:
-    """Return the page, open. It asks no other origin, and breaks no policy."""
-    context = await chromium.new_context()
-    reading = Reader(await context.new_page(), depot)
-    await reading.open()
-    yield reading
-    await context.close()
-    assert reading.complaints == []
-    assert reading.origins == {depot.base_url}
+    """Return the page of a service with nothing in it, open."""
+    async with reading(chromium, depot) as opened:
+        yield opened
 
 
 async def test_every_operation_is_there_to_read(reader: Reader) -> None:
@@ -107,6 +116,26 @@ async def test_a_picture_is_shown(reader: Reader) -> None:
     shown = answer.locator("img")
     await expect(shown).to_be_visible()
     assert await shown.evaluate("each => each.decode().then(() => each.naturalWidth)") == 64
+
+
+async def test_with_tokens_it_signs_in(chromium: Browser, clock: Clock, tmp_path: Path) -> None:
+    async with running_issuer() as issuer, local_service(tmp_path, clock, **issuer.settings) as api:
+        token = issuer.token("ada")
+        image = await replace(api, headers={"Authorization": f"Bearer {token}"}).uploaded(picture())
+        async with reading(chromium, api) as reader:
+            await reader.begin("list_images")
+            # Chromium tells of the 401 as an error.
+            refused = await reader.execute("list_images")
+            await expect(refused.locator(".response-col_status")).to_contain_text("401")
+            assert [each for each in reader.complaints if "401 (Unauthorized)" not in each] == []
+            reader.complaints.clear()
+            await reader.page.get_by_role("button", name="Authorize").first.click()
+            dialog = reader.page.locator(".dialog-ux")
+            await dialog.get_by_role("textbox").fill(token)
+            await dialog.get_by_role("button", name="Apply credentials").click()
+            await dialog.get_by_role("button", name="Close").last.click()
+            answer = await reader.execute("list_images")
+            await expect(answer).to_contain_text(image["image_id"])
 
 
 # ---------------------------------------------------------------- its files

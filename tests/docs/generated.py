@@ -36,8 +36,8 @@ def configuration() -> str:
 _API = """# The API
 
 Every operation and every error, at a glance. A running server has all of it at `/docs`, where requests can be
-tried, and as OpenAPI 3.1 at [`/openapi.json`](../openapi.json), out of which clients can be generated. It is the
-same on the server and on Lambda.
+tried, and as OpenAPI 3.1 at [`/openapi.json`](../openapi.json), out of which clients can be generated ([one for
+TypeScript](typescript.md), say). It is the same on the server and on Lambda.
 
 ## Operations
 """
