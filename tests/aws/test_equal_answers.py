@@ -174,7 +174,7 @@ class Transcript:
 
 
 def written(document: Any) -> str:
-    return json.dumps(document, ensure_ascii=False)
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
 
 
 def without_links(document: Any) -> Any:
