@@ -13,7 +13,7 @@ import pixdepot
 from lambda_adapter.api import ApiHandler
 from lambda_adapter.environment import Environment
 from service.settings import Settings
-from tests.api.client import Answer
+from tests.api.client import Answer, Send
 from tests.api.conftest import lambda_on_aws, server_on_aws, server_on_local
 from tests.api.gateway import BASE_URL, http_event, through
 from tests.servers.bridge import bridged
@@ -35,14 +35,15 @@ def reached(start: Callable[..., AbstractAsyncContextManager[Any]]) -> Serve:
 @asynccontextmanager
 async def lambda_on_local(directory: Path, **settings: Any) -> AsyncIterator[str]:
     """Run the Lambda skin on the local backend, behind a server that makes events of HTTP requests."""
-    environment: Environment | None = None
+    send: Send | None = None
 
-    async def send(method: str, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        assert environment is not None
-        return await through(ApiHandler(environment), http_event)(method, url, headers, body)
+    async def forward(method: str, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        assert send is not None
+        return await send(method, url, headers, body)
 
-    async with bridged(send, BASE_URL) as url:
+    async with bridged(forward, BASE_URL) as url:
         environment = Environment(Settings(data_dir=directory, **{"public_url": url, **settings}))
+        send = through(ApiHandler(environment), http_event)
         try:
             yield url
         finally:

@@ -1,0 +1,1 @@
+"""The wheel, as whoever installs it has it."""
