@@ -7,7 +7,7 @@ from datetime import date
 from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, overload
 from urllib.parse import quote
 
 import aiohttp
@@ -97,9 +97,13 @@ class Client:
             raise RuntimeError("Use the client as `async with Client(...) as client:`.")
         return self._opened
 
+    @overload
+    async def upload(self, source: NewImage, *, on_progress: Progress | None = None) -> Image: ...
+
+    @overload
     async def upload(
         self,
-        source: Source | NewImage,
+        source: Source,
         *,
         title: str | None = None,
         filename: str | None = None,
@@ -110,6 +114,15 @@ class Client:
         content_type: str | None = None,
         sha256: str | None = None,
         on_progress: Progress | None = None,
+    ) -> Image: ...
+
+    async def upload(
+        self,
+        source: Source | NewImage,
+        *,
+        on_progress: Progress | None = None,
+        tags: Iterable[str] = (),
+        **said: Any,
     ) -> Image:
         """Upload a picture straight into storage, and return the image once it is verified and published.
 
@@ -119,17 +132,9 @@ class Client:
         Raises OSError, UnknownFormat, SourceChanged and StorageRefused, too.
         """
         if not isinstance(source, NewImage):
-            source = NewImage(
-                source,
-                title=title,
-                filename=filename,
-                description=description,
-                tags=tuple(tags),
-                visibility=visibility,
-                strip_location=strip_location,
-                content_type=content_type,
-                sha256=sha256,
-            )
+            source = NewImage(source, tags=tuple(tags), **said)
+        elif tags or said:
+            raise TypeError("A NewImage says everything by itself.")
         return await upload(self._transport, source, self.user_id, on_progress)
 
     async def upload_many(

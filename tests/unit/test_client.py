@@ -127,6 +127,14 @@ async def test_a_client_works_only_while_it_is_open() -> None:
         await client.get("anything")
 
 
+async def test_what_is_said_of_a_picture_is_said_in_one_place() -> None:
+    async with pixdepot.Client() as client:
+        with pytest.raises(TypeError, match="by itself"):
+            await client.upload(pixdepot.NewImage("a.jpg"), title="Other")  # type: ignore[call-overload]
+        with pytest.raises(TypeError, match="colour"):
+            await client.upload("a.jpg", colour="red")  # type: ignore[call-overload]
+
+
 async def test_a_service_that_is_not_there_cannot_be_reached() -> None:
     async with pixdepot.Client(f"http://127.0.0.1:{free_port()}", max_retries=1) as client:
         with pytest.raises(pixdepot.ConnectionFailed, match=r"127\.0\.0\.1 cannot be reached") as caught:
