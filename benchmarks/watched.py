@@ -5,7 +5,6 @@
 
 import asyncio
 import os
-import re
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -20,6 +19,7 @@ from bootstrap.processes import LOOPBACK, free_port, path_variable, running_chil
 from service.runtime import open_service
 from service.server import answering, listen
 from service.settings import Settings
+from tests.process.memory import forget_peak, resident
 
 from .rivals import discard, whole_body
 
@@ -45,13 +45,12 @@ class Served:
     watch_url: str
 
     def memory(self, line: str = "VmRSS") -> int:
-        """Return what Linux says of its resident memory, in bytes: VmRSS is now, VmHWM the most so far."""
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        return int(re.findall(rf"^{line}:\s+(\d+) kB$", status, re.MULTILINE)[0]) * 1024
+        """Return its resident memory in bytes; see `tests.process.memory.resident`."""
+        return resident(self.pid, line)
 
     def forget_peak(self) -> None:
         """Let VmHWM begin again."""
-        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+        forget_peak(self.pid)
 
     async def watch(self, http: aiohttp.ClientSession) -> None:
         """Begin to look how long its event loop stands still."""

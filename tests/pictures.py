@@ -4,6 +4,8 @@ import base64
 import hashlib
 import io
 import random
+import struct
+import zlib
 from typing import Any
 
 from PIL import Image
@@ -24,6 +26,16 @@ def picture(
     file = io.BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()
+
+
+def segment(marker: int, body: bytes) -> bytes:
+    """Return a segment of a JPEG."""
+    return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
+
+
+def chunk(kind: bytes, body: bytes = b"") -> bytes:
+    """Return a chunk of a PNG."""
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
 def oriented(orientation: int, size: tuple[int, int] = (64, 48)) -> bytes:

@@ -17,7 +17,7 @@ from PIL import Image
 
 from tests.api.client import Answer, ApiClient, form, some_details
 from tests.api.conftest import Start
-from tests.pictures import base64_of, picture
+from tests.pictures import base64_of, chunk, picture
 
 MARK = "zq7marker"  # put into bad input; it must not come back
 ID = "01994d3c-8d00-7abc-8def-0123456789ab"  # nobody's
@@ -535,10 +535,6 @@ async def test_an_empty_file_is_refused(api: ApiClient) -> None:
 
 
 # ---------------------------------------------------------------- invalid_image
-
-
-def chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def png(width: int, height: int, pixels: bytes = b"") -> bytes:

@@ -14,6 +14,7 @@ import aiohttp
 import platformdirs
 
 from tests.api.client import ApiClient, over_http
+from tests.process.memory import resident
 
 COMMANDS = Path(sys.executable).parent
 PIXDEPOT = str(COMMANDS / "pixdepot")
@@ -85,11 +86,8 @@ class Server:
         return self.directory / "data"
 
     def memory(self, line: str = "VmRSS") -> int:
-        """Return what Linux says of its resident memory, in bytes: VmRSS is now, VmHWM the most so far."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        found = re.search(rf"^{line}:\s+(\d+) kB$", status, re.MULTILINE)
-        assert found
-        return int(found[1]) * 1024
+        """Return its resident memory in bytes; see `memory.resident`."""
+        return resident(self.process.pid, line)
 
     def open_files(self) -> int:
         """Return how many files and connections it has open."""

@@ -13,7 +13,8 @@ import pytest
 
 from tests.api.client import ApiClient, form, some_details
 from tests.pictures import picture
-from tests.process.servers import PIXDEPOT, Server, environment, serving
+from tests.process.memory import forget_peak
+from tests.process.servers import PIXDEPOT, environment, serving
 
 RUNS = 7  # of each, one after the other by turns; their medians are compared
 ATTEMPTS = 3  # measurements, since a busy machine can spoil one
@@ -114,13 +115,8 @@ async def test_a_picture_of_5_mib_costs_half_of_the_idle_memory_beside_itself(
     async with serving(tmp_path) as server:
         await way(server.api, picture("JPEG" if filename.endswith("jpg") else "PNG"), filename)
         idle = server.memory()
-        forget_peak(server)
+        forget_peak(server.process.pid)
         await way(server.api, data, filename)
         peak = server.memory("VmHWM")
     assert idle + len(data) / 2 < peak, "the peak was not seen"
     assert peak <= 1.5 * idle + len(data), f"idle {idle / MIB:.1f} MiB, peak {peak / MIB:.1f} MiB"
-
-
-def forget_peak(server: Server) -> None:
-    """Let VmHWM begin again."""
-    Path(f"/proc/{server.process.pid}/clear_refs").write_text("5")

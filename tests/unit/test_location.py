@@ -12,7 +12,7 @@ from PIL import Image
 
 from service.media import inspect, sniff
 from service.media.location import without_location
-from tests.pictures import picture
+from tests.pictures import chunk, picture
 
 KINDS = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "AVIF": "image/avif"}
 LATITUDE, LONGITUDE = (48.0, 8.0, 14.25), (11.0, 34.0, 31.5)
@@ -106,10 +106,6 @@ def test_pictures_and_videos_behind_the_first_are_cleaned_as_well() -> None:
     assert b"+00.0000+000.0000/" in clean
     second = clean[len(located("JPEG")) :]
     assert dict(opened(second).getexif().get_ifd(0x8825)) == {}
-
-
-def chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
 @pytest.mark.parametrize(

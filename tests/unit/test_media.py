@@ -21,6 +21,7 @@ from PIL import Image
 
 from service.errors import InvalidImage, TypeMismatch, UnsupportedImage
 from service.media import IMAGE_TYPES, Picture, check_declared, declared_type, inspect, sniff
+from tests.pictures import chunk, segment
 
 MIB = 1024 * 1024
 PIXELS = 50_000_000
@@ -119,16 +120,6 @@ every_picture = pytest.mark.parametrize("name", pictures())
 
 def check(data: bytes | bytearray, max_pixels: int = PIXELS) -> Picture:
     return inspect(data, max_pixels=max_pixels)
-
-
-def segment(marker: int, body: bytes) -> bytes:
-    """Return a segment of a JPEG."""
-    return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
-
-
-def chunk(kind: bytes, body: bytes = b"") -> bytes:
-    """Return a chunk of a PNG."""
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
 def png(*chunks: bytes, size: tuple[int, int] = (1, 1)) -> bytes:

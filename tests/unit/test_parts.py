@@ -4,8 +4,6 @@ import os
 import re
 import tracemalloc
 from io import SEEK_END, BytesIO
-from struct import pack
-from zlib import crc32
 
 import pytest
 from PIL import ImageCms
@@ -14,20 +12,12 @@ from PIL.PngImagePlugin import PngImageFile
 
 from service.media import develop
 from service.media.parts import decodable
-from tests.pictures import picture
+from tests.pictures import chunk, picture, segment
 
 MIB = 2**20
 EXIF = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"  # turned by a quarter
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 XMP = b"http://ns.adobe.com/xap/1.0/\0<x:xmpmeta/>"
-
-
-def segment(marker: int, body: bytes) -> bytes:
-    return pack(">BBH", 0xFF, marker, len(body) + 2) + body
-
-
-def chunk(kind: bytes, body: bytes) -> bytes:
-    return pack(">I", len(body)) + kind + body + pack(">I", crc32(kind + body))
 
 
 def jpeg_with(*segments: bytes, tail: bytes = b"") -> bytes:
