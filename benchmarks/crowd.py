@@ -16,7 +16,8 @@ from bootstrap.emulator import AccessKey
 from service.aws.dynamodb import DynamoRepository
 from service.aws.s3 import S3ObjectStore
 from service.aws.session import opened_clients
-from service.images import Depot, ImageService
+from service.depot import Depot
+from service.images import ImageService
 from service.search import terms
 from tests.aws.stand_in import new_settings, sdk_environment
 

@@ -19,7 +19,8 @@ from bootstrap.emulator import running_emulator
 from service.aws.dynamodb import DynamoRepository
 from service.aws.s3 import S3ObjectStore
 from service.aws.session import opened_clients
-from service.images import Depot, ImageService
+from service.depot import Depot
+from service.images import ImageService
 from service.inspection import Inspected, Inspector
 from service.model import Content, Details, Expected, Image
 from service.settings import Settings

@@ -9,9 +9,10 @@ from tempfile import TemporaryDirectory
 from benchmarks.library import library, with_variants
 from service import logs, model
 from service.api import Api
+from service.depot import Depot
 from service.endpoints import Services
 from service.identity import Identity
-from service.images import Depot, ImageService
+from service.images import ImageService
 from service.inspection import Inspector
 from service.limits import RateLimiter
 from service.local.files import LocalObjectStore

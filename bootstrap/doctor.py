@@ -16,8 +16,8 @@ import aiohttp
 from botocore.exceptions import ClientError
 
 from service.errors import PixdepotError
-from service.images import ImageRepository, ObjectStore
 from service.model import GRACE, Details, Expected, ImageQuery, SignedUpload, State, Upload, now
+from service.ports import ImageRepository, ObjectStore
 from service.settings import Settings
 
 from .resources import cors_rules

@@ -12,11 +12,12 @@ import pybase64
 
 from . import logs, schemas
 from .bodies import check_picture, read_json, read_picture
+from .depot import Depot
 from .errors import Forbidden, InvalidParameter, NotFound, NotReady, Unavailable
 from .fields import instant
 from .http import ApiRequest, ApiResponse, content_disposition, if_match, representation
 from .identity import Caller, Identity
-from .images import Depot, ImageService
+from .images import ImageService
 from .limits import RateLimiter
 from .model import (
     ByteStream,

@@ -11,9 +11,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from .depot import Depot, together
 from .errors import Conflict, InvalidImage, ObjectMissing, PixdepotError, Unavailable
-from .images import Depot, ObjectStore, together
 from .model import Expected, Image, State, Upload
+from .ports import ObjectStore
 
 logger = logging.getLogger(__name__)
 

@@ -14,10 +14,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
+from .depot import Depot
 from .errors import InvalidToken, NotFound
 from .http import ApiRequest, ApiResponse, Route
 from .identity import bearer_token
-from .images import Depot
 from .metrics import BUCKETS, Calls, Durations, Requests
 from .settings import Settings
 

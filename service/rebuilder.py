@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from . import media
+from .depot import Depot, delete_or_leave, together, variants_beside
 from .errors import PixdepotError
-from .images import Depot, delete_or_leave, together, variants_beside
 from .model import Image
 
 logger = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from .depot import Depot
 from .errors import ObjectMissing
-from .images import Depot
 from .model import GRACE, Image, Mended, State, StoredObject
 
 logger = logging.getLogger(__name__)

@@ -3,8 +3,8 @@
 import logging
 from collections.abc import AsyncIterator
 
+from .depot import Depot, together, variants_beside
 from .errors import InvalidImage, ObjectMissing, TooLarge, TypeMismatch, UnsupportedImage
-from .images import Depot, together, variants_beside
 from .model import Image, Original, Reindexed
 
 logger = logging.getLogger(__name__)

@@ -9,15 +9,17 @@ from typing import Any
 
 from . import model
 from .api import Api
+from .depot import Depot
 from .endpoints import Services
 from .http import Route
 from .identity import Identity
-from .images import Depot, ImageRepository, ImageService, ObjectStore
+from .images import ImageService
 from .inspection import Inspector
 from .limits import RateLimiter
 from .metrics import Metrics
 from .migrator import Migrator
 from .observed import observed
+from .ports import ImageRepository, ObjectStore
 from .rebuilder import Rebuilder
 from .reconciler import Reconciler
 from .reindexer import Reindexer

@@ -5,7 +5,7 @@ import logging
 from contextlib import nullcontext
 from dataclasses import dataclass
 
-from .images import A_REQUEST, Depot
+from .depot import A_REQUEST, Depot
 from .model import State, Upload
 
 logger = logging.getLogger(__name__)

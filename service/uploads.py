@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from . import media
+from .depot import Depot, delete_or_leave, erase_or_leave, sealed, together
 from .errors import (
     Conflict,
     InvalidImage,
@@ -18,7 +19,6 @@ from .errors import (
     UploadMissing,
     failure,
 )
-from .images import Depot, delete_or_leave, erase_or_leave, sealed, together
 from .model import Details, Expected, Failure, Image, SignedUpload, State, Upload
 
 _REFUSED = (TooLarge, UnsupportedImage, InvalidImage, TypeMismatch)

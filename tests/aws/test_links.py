@@ -17,8 +17,8 @@ from bootstrap.emulator import AccessKey
 from service import model
 from service.aws.s3 import S3ObjectStore
 from service.aws.session import opened_clients
+from service.depot import Depot
 from service.errors import InvalidImage, ObjectMissing
-from service.images import Depot
 from service.inspection import Inspector
 from service.model import Details, Expected, SignedUpload
 from service.runtime import aws_backend

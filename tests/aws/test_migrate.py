@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bootstrap.emulator import Emulator
-from service.images import Depot
+from service.depot import Depot
 from service.model import Details, Image, ImageQuery
 from service.runtime import Runtime, open_service
 from service.settings import Settings

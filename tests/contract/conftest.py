@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from service import model
-from service.images import ImageRepository, ObjectStore
+from service.ports import ImageRepository, ObjectStore
 from service.runtime import Backend, aws_backend, local_backend
 from service.settings import Settings
 from tests.aws.stand_in import Account, opened_in

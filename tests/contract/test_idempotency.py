@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from service import model
+from service.depot import Claimed, Depot
 from service.errors import IdempotencyMismatch, ImageGone, InFlight
-from service.images import Claimed, Depot, ImageService
+from service.images import ImageService
 from service.inspection import Inspector
 from service.model import Details, Expected, Image, ImageQuery, State
 from service.runtime import Backend

@@ -1,4 +1,4 @@
-"""What every image repository promises (see `service.images.ImageRepository`)."""
+"""What every image repository promises (see `service.ports.ImageRepository`)."""
 
 import asyncio
 import secrets
@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import uuid_utils
 
-from service.images import ImageRepository
 from service.model import (
     CLAIM_LIFE,
     Claim,
@@ -25,6 +24,7 @@ from service.model import (
     Visibility,
     milliseconds,
 )
+from service.ports import ImageRepository
 
 NOON = datetime(2025, 9, 15, 12, tzinfo=UTC)
 

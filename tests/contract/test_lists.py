@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service import model
-from service.images import ImageRepository
 from service.model import Image, ImageQuery, Position, State, fold
+from service.ports import ImageRepository
 from service.runtime import Backend, aws_backend, local_backend
 from service.settings import Settings
 from tests.aws.stand_in import Account

@@ -1,4 +1,4 @@
-"""What every object store promises (see `service.images.ObjectStore`)."""
+"""What every object store promises (see `service.ports.ObjectStore`)."""
 
 import asyncio
 import secrets
@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from service.errors import ObjectMissing
-from service.images import ObjectStore
 from service.model import Expected
+from service.ports import ObjectStore
 
 
 def new_key() -> str:

@@ -13,8 +13,8 @@ import pytest
 from bootstrap.emulator import Emulator
 from bootstrap.policy import upkeep_policy
 from service import model
+from service.depot import Depot
 from service.errors import PixdepotError, Unavailable
-from service.images import Depot
 from service.model import Details, Expected, Image, ImageQuery
 from service.reconciler import Reconciled
 from service.runtime import Runtime, open_service

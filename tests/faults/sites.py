@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bootstrap.emulator import Emulator
 from service import model
-from service.images import Depot
+from service.depot import Depot
 from service.model import Image
 from service.runtime import Runtime, open_service
 from service.settings import Settings

@@ -22,6 +22,8 @@ FLOORS = [
         "admission",
         "inspection",
         "observed",
+        "ports",
+        "depot",
         "images",
         "uploads",
         "sweeper",

@@ -15,10 +15,10 @@ from service.admission import Budget
 from service.api import Api
 from service.errors import ObjectMissing, Unavailable
 from service.http import ApiRequest, ApiResponse, Route
-from service.images import ImageRepository, ObjectStore
 from service.metrics import BUCKETS, Durations, Metrics
 from service.model import ByteStream
 from service.observed import observed
+from service.ports import ImageRepository, ObjectStore
 from service.runtime import Runtime, open_service
 from service.settings import Settings, SettingsError
 from tests.api.client import Answer, ApiClient

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from service.depot import Depot
 from service.errors import Unavailable
-from service.images import Depot, ImageService
+from service.images import ImageService
 from service.migrator import Migrated, Migrator
 from service.model import Details, Image, now
 from service.runtime import Runtime, open_service

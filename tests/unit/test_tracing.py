@@ -20,9 +20,9 @@ from opentelemetry.trace import SpanKind, StatusCode
 from service.api import Api
 from service.errors import NotFound, Unavailable
 from service.http import ApiRequest, ApiResponse, Route
-from service.images import ImageRepository
 from service.model import ByteStream
 from service.observed import observed
+from service.ports import ImageRepository
 from service.runtime import Runtime, open_service
 from service.server import listen
 from service.settings import Settings, SettingsError
