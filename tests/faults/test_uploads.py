@@ -14,7 +14,7 @@ from tests.faults.uploads import SERVICES, Weather, upload_all
 async def test_each_upload_is_there_once_whatever_the_network_does(
     name: str, emulator: Emulator, tmp_path: Path
 ) -> None:
-    ttl, count = (4, 10) if name == "lambda on aws" else (2, 40)
+    ttl, count = (6, 10) if name == "lambda on aws" else (2, 40)
     tally, weather = Tally(name), Weather(random.Random(7), ttl, lateness=2 / count)
     async with SERVICES[name](tmp_path, emulator, weather.ttl) as service:
         await upload_all(service, weather, 7, count, tally)
