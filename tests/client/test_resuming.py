@@ -62,7 +62,7 @@ async def test_a_download_goes_on_where_the_connection_broke_off(
     road: Road, image: pixdepot.Image, shelf: Path
 ) -> None:
     road.relay.cut_answers_after = len(PHOTO) // 4
-    async with road.client(max_retries=1) as client:  # each attempt gets further, so one more is always allowed
+    async with road.client(max_retries=2) as client:  # fewer than are needed: one that gets further counts for none
         path = await client.download(image, shelf)
     assert path.read_bytes() == PHOTO
     starts = [int(re.fullmatch(r"bytes=(\d+)-", each)[1]) for each in road.ranges[1:]]  # type: ignore[index, arg-type]
@@ -86,7 +86,7 @@ async def test_what_came_is_kept_for_the_next_call(road: Road, image: pixdepot.I
         )
     assert path.read_bytes() == PHOTO
     assert road.ranges[-1] == f"bytes={told[0]}-"
-    assert told[0] > HALF / 2
+    assert 0 < told[0] <= HALF  # a reset takes with it what nobody has read yet
     assert list(shelf.iterdir()) == [path]
 
 
@@ -186,7 +186,7 @@ async def test_storage_is_asked_for_the_rest_and_is_not_shown_the_token(image: p
     assert path.read_bytes() == PHOTO
     first, second = site.asked
     assert first.rel_url.raw_query_string == "signature=x%2Fy"
-    assert second.http_range.start > HALF / 2
+    assert 0 < second.http_range.start <= HALF
     for each in site.asked:
         assert "Authorization" not in each.headers
         assert "If-Range" not in each.headers
