@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -70,10 +70,10 @@ class Inspector:
             await room.enter_async_context(self._decodes.admitted(memory))
             await room.enter_async_context(self._turns)
             # A thread cannot be cancelled: what it holds is free when it has ended, not when its client has left.
-            work = partial(self._read, data, declared, sha256, size, strip_location=strip_location)
-            return await asyncio.shield(asyncio.create_task(_in_thread(room.pop_all(), work)))
+            work = self._read(data, declared, sha256, size, strip_location=strip_location)
+            return await asyncio.shield(asyncio.create_task(_within(room.pop_all(), work)))
 
-    def _read(
+    async def _read(
         self,
         data: bytes,
         declared: tuple[str | None, ...],
@@ -82,19 +82,27 @@ class Inspector:
         *,
         strip_location: bool,
     ) -> Inspected:
-        made = media.develop(data, max_pixels=self._max_pixels, encoding=self._encoding)
+        hashed = asyncio.create_task(asyncio.to_thread(_digest, data))
+        try:
+            develop = partial(media.develop, max_pixels=self._max_pixels, encoding=self._encoding)
+            made = await asyncio.to_thread(develop, data)
+        finally:
+            digest = await hashed
         picture = made.picture
         media.check_declared(picture.content_type, *declared)
-        digest = hashlib.sha256(data).hexdigest()
         if sha256 not in {None, digest} or size not in {None, len(data)}:
             raise InvalidImage("The bytes that arrived do not have the size or the sha256 that was declared.")
         if strip_location:
-            data = media.without_location(data, picture.content_type)
-            digest = hashlib.sha256(data).hexdigest()
+            data = await asyncio.to_thread(media.without_location, data, picture.content_type)
+            digest = await asyncio.to_thread(_digest, data)
         facts = (picture.content_type, len(data), digest, picture.width, picture.height, made.placeholder)
         return Inspected(data, Content(*facts), made.variants)
 
 
-async def _in_thread(room: AsyncExitStack, work: Callable[[], T]) -> T:
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+async def _within(room: AsyncExitStack, work: Awaitable[T]) -> T:
     async with room:
-        return await asyncio.to_thread(work)
+        return await work

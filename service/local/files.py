@@ -98,14 +98,14 @@ class LocalObjectStore:
     def _give(self, name: Callable[[Path, Path], None], source: Path, path: Path) -> None:
         """Let `name` give a file this path, durably. Raises FileNotFoundError when there is no such file."""
         while True:
-            _make_directory(path.parent, self._objects)
             try:
                 name(source, path)
             except FileNotFoundError:
                 if not source.exists():
                     raise
-                # A delete has just removed the directory, which it had found empty: once more. Somebody else may
-                # have made it again by now, so whether it is there tells nothing.
+                # There is no directory yet, or no more: a delete has just removed it, which it had found empty.
+                # Somebody else may have made it again by now, so whether it is there tells nothing.
+                _make_directory(path.parent, self._objects)
             else:
                 return _sync_directory(path.parent)
 

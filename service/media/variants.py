@@ -6,6 +6,7 @@ An animation stays one in the display size.
 """
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from types import MappingProxyType
 from typing import Any
@@ -17,6 +18,7 @@ from PIL.ImageFile import ImageFile
 
 from . import Bytes, Developed, Encoding, Variant
 from .decoding import facts_of, frames_of, opened, orientation
+from .resizing import resized
 
 THUMB, DISPLAY = 320, 1080  # pixels, the longer side at most; a picture is never enlarged
 
@@ -40,6 +42,7 @@ _UPRIGHT = MappingProxyType(  # by the EXIF orientation (TIFF 6.0 section 2), on
         8: Transpose.ROTATE_90,
     }
 )
+_BESIDE = ThreadPoolExecutor(2, "pixdepot-thumbnail")  # encoders let go of the interpreter
 _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
 
@@ -55,14 +58,17 @@ def developed(data: Bytes, content_type: str, max_pixels: int, *, encoding: Enco
         if moves or not frames:
             frames.append(_shown(frame, size))
             durations.append(round(frame.info.get("duration") or _DURATION))
-    # Most of the way by averaging whole pixels, which is cheap; bicubic gives back what that blurs.
-    thumb = frames[0].resize(_fitting(frames[0].size, THUMB), Resampling.BICUBIC, reducing_gap=1.0)
     animated = {"durations": durations, "loop": picture.info.get("loop", 0)} if len(frames) > 1 else {}
-    variants = {
-        "thumb": _encoded([thumb], encoding),
-        "display": _encoded(frames, encoding, **animated),
-    }
-    return Developed(facts_of(picture, whole, content_type), variants, _placeholder(thumb))
+    smaller = _BESIDE.submit(_smaller, frames[0], encoding)
+    display = _encoded(frames, encoding, **animated)
+    thumb, placeholder = smaller.result()
+    return Developed(facts_of(picture, whole, content_type), {"thumb": thumb, "display": display}, placeholder)
+
+
+def _smaller(display: Image.Image, encoding: Encoding) -> tuple[Variant, str]:
+    """Return a picture's thumbnail, made of its display size, and its placeholder."""
+    thumb = resized(display, _fitting(display.size, THUMB))
+    return _encoded([thumb], encoding), _placeholder(thumb)
 
 
 def variant_sizes(size: tuple[int, int]) -> Mapping[str, tuple[int, int]]:
@@ -80,8 +86,7 @@ def _fitting(size: tuple[int, int], longest: int) -> tuple[int, int]:
 def _shown(picture: ImageFile, size: tuple[int, int]) -> Image.Image:
     """Return a decoded frame as it is to be seen, and nothing of it but pixels."""
     profile, turned = picture.info.get("icc_profile"), orientation(picture.info.get("exif"))
-    small = _plain(picture).resize(size, Resampling.HAMMING, reducing_gap=2.0)
-    seen = _in_srgb(small, profile)
+    seen = _in_srgb(resized(_plain(picture), size), profile)
     if turned in _UPRIGHT:
         seen = seen.transpose(_UPRIGHT[turned])
     seen.info = {}
