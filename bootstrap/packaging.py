@@ -37,7 +37,7 @@ _GLIBC = range(34, 16, -1)  # minor versions of 2.x that Amazon Linux 2023 satis
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip knows
 
 _OURS = ("service", "lambda_adapter")
-# The last would make a tenth of every zip, to save a tenth of a decode; there is none for ARM, and Pillow's own does.
+# The last would be a tenth of the zip, to save a tenth of a decode. There is none for ARM, and Pillow does without.
 _FOR_SERVERS_AND_TERMINALS = frozenset({"click", "platformdirs", "prometheus-client", "rich", "cykooz-resizer"})
 _SERVICES = frozenset({"dynamodb", "s3", "sts"})
 # Cryptography needs no more of cffi than its extension; of Powertools nobody uses these.

@@ -1,7 +1,6 @@
 """What the service says of its work: one JSON object a line, the request's id on each, and no secret in any.
 
-Standard library only. `set_up` is for a process of our own; a skin with a logger of its own takes `Redacted`,
-`Requested` and `QUIET`.
+`set_up` is for a process of our own; a skin with a logger of its own takes `Redacted`, `Requested` and `QUIET`.
 """
 
 import json
@@ -12,6 +11,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, TextIO
+
+import orjson
 
 # Libraries that tell of their own doings, requests and signatures among them.
 QUIET = ("aiobotocore", "aiohttp", "boto3", "botocore", "urllib3")
@@ -81,7 +82,11 @@ class Redacted(logging.Formatter):
         return redacted(super().format(record))
 
 
-_encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
+def _encode(document: Mapping[str, Any]) -> str:
+    try:
+        return orjson.dumps(document, default=str, option=orjson.OPT_PASSTHROUGH_DATACLASS).decode()
+    except TypeError:  # half of a surrogate pair, or a number of more than 64 bits
+        return json.dumps(document, default=str)
 
 
 class _Json(logging.Formatter):

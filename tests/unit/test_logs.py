@@ -70,6 +70,14 @@ def test_a_line_tells_when_how_bad_who_and_what(log: logging.Logger) -> None:
     assert line == {"level": "WARNING", "logger": "service.test", "message": message, "image_id": "1"}
 
 
+@pytest.mark.parametrize("odd", ["half of a pair: \ud83d", 2**70])
+def test_what_utf_8_or_64_bits_cannot_hold_is_logged_all_the_same(log: logging.Logger, odd: object) -> None:
+    stream = heard(log, logs.JsonFormatter())
+    log.info("odd", extra={"found": odd})
+    (line,) = lines(stream)
+    assert (line["message"], line["found"]) == ("odd", odd)
+
+
 def test_a_traceback_is_in_the_object_of_its_line(log: logging.Logger) -> None:
     stream = heard(log, logs.JsonFormatter())
     log.error("unforeseen", exc_info=raised(ValueError("no such luck")))
