@@ -3,7 +3,7 @@
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -117,6 +117,7 @@ def _pattern(template: str) -> re.Pattern[str]:
     return re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", spans))
 
 
+@lru_cache(maxsize=4096)  # the same file names keep coming back
 def content_disposition(kind: str, filename: str) -> str:
     """Return a Content-Disposition value that gives the filename back safely (RFC 6266, RFC 8187).
 
