@@ -66,7 +66,7 @@ class Inspector:
         if len(data) > self._max_bytes:
             raise TooLarge(f"A picture may have {self._max_bytes:,} bytes.")
         async with AsyncExitStack() as room:
-            memory = await asyncio.to_thread(media.memory_to_inspect, data, max_pixels=self._max_pixels)
+            memory = await asyncio.to_thread(media.memory_to_develop, data, max_pixels=self._max_pixels)
             await room.enter_async_context(self._decodes.admitted(memory))
             await room.enter_async_context(self._turns)
             # A thread cannot be cancelled: what it holds is free when it has ended, not when its client has left.

@@ -104,19 +104,19 @@ def check_declared(picture_type: str, *declared: str | None) -> None:
                 raise TypeMismatch(f"The bytes are {picture_type}, the declared type or the extension is not.")
 
 
-def memory_to_inspect(data: Bytes, *, max_pixels: int) -> int:
-    """Return about how many bytes of memory `inspect` takes at its peak, as the header tells. Decodes nothing.
+def memory_to_develop(data: Bytes, *, max_pixels: int) -> int:
+    """Return about how many bytes of memory `develop` takes at its peak, as the header tells. Decodes nothing.
 
-    It is 0 for what `inspect` will refuse.
+    The picture's own are among them; 20 MB for encoders and their like are not. It is 0 for what will be refused.
     """
     content_type = sniff(bytes(memoryview(data)[:64]))
     if content_type is None:
         return 0
-    from .decoding import memory_to_decode
+    from .variants import memory_to_develop as memory
 
     try:
-        return len(data) + memory_to_decode(data, content_type, max_pixels)
-    except Exception:  # noqa: BLE001 - whatever it is, `inspect` says it better
+        return len(data) + memory(data, content_type, max_pixels)
+    except Exception:  # noqa: BLE001 - whatever it is, `develop` says it better
         return 0
 
 
@@ -136,8 +136,9 @@ def inspect(data: Bytes, *, max_pixels: int) -> Picture:
 def develop(data: Bytes, *, max_pixels: int, encoding: Encoding) -> Developed:
     """Return what `inspect` does, and the picture's variants, in one decode. Repeatable; raises what it does.
 
-    Memory and time: as there, and below 20 MB and 0.1 s for a still picture; an animation's frames are held all at
-    once in the size of its largest variant, 4 bytes a pixel, unless they are too many: then that stands still.
+    Memory and time: as there, and below 20 MB and 0.1 s for a still picture, and 4 to 9 bytes a pixel for one that
+    is transparent; an animation's frames are held all at once in the size of its largest variant, 4 bytes a pixel,
+    unless they are too many: then that stands still.
     """
     from .variants import developed
 

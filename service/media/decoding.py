@@ -3,6 +3,7 @@
 import struct
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from struct import unpack_from
 from types import MappingProxyType
 from typing import BinaryIO
@@ -20,7 +21,16 @@ from service.errors import InvalidImage
 from . import Picture
 from .avif import survey_avif
 from .parts import decodable
-from .surveys import FRAME_FLOOR, check_size, survey_gif, survey_jpeg, survey_png, survey_webp
+from .surveys import (
+    FRAME_FLOOR,
+    check_size,
+    measure_gif,
+    measure_webp,
+    survey_gif,
+    survey_jpeg,
+    survey_png,
+    survey_webp,
+)
 
 Image.MAX_IMAGE_PIXELS = None  # `inspect` keeps a limit of its own; Pillow only warns at half of what it refuses
 # Pillow warns of every odd EXIF tag in words of its own: one upload could write 65,535 lines into the log.
@@ -109,17 +119,41 @@ def orientation(exif: object) -> int:
     return 1
 
 
-def memory_to_decode(data: bytes | bytearray | memoryview, content_type: str, max_pixels: int) -> int:
-    """Return about how many bytes of memory `decode` takes for a picture. Raises as it does; decodes nothing."""
-    survey, plugin = _FORMATS[content_type]
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """What a picture's header tells of the work that it will be: bytes of memory to decode it; pixels; frames."""
+
+    memory: int
+    size: tuple[int, int]
+    frames: int
+
+
+def weight_of(data: bytes | bytearray | memoryview, content_type: str, max_pixels: int) -> Weight:
+    """Return about what it takes to decode a picture, and to make it smaller. Raises as `decode` does.
+
+    Decodes nothing.
+    """
+    _, plugin = _FORMATS[content_type]
     if plugin is WebPImageFile:  # opening it would take half of the memory already
-        return 16 * survey(memoryview(data), max_pixels)
+        width, height, frames = measure_webp(memoryview(data), max_pixels)
+        return Weight((_WEBP * width + _PER_ROW) * height, (width, height), frames)
     picture = plugin(decodable(data, content_type))
     width, height = picture.size
     check_size(width, height, 1, max_pixels)
-    progressive = {"image/jpeg": 8 if picture.info.get("progressive") else 1}
-    return ({"image/png": 8, "image/gif": 8, "image/avif": 12} | progressive)[content_type] * width * height
+    dear = bool(picture.info.get("progressive")) or picture.has_transparency_data
+    memory = (_PER_PIXEL[content_type][dear] * width + _PER_ROW) * height
+    if plugin is GifImageFile:  # Pillow counts by decoding
+        return Weight(memory, (width, height), measure_gif(memoryview(data), max_pixels)[2])
+    return Weight(memory, (width, height), getattr(picture, "n_frames", 1))
 
+
+# Bytes for each pixel of a picture, as measured; then those of one that is transparent (it is weighted by its alpha
+# before it is made smaller) or, for a JPEG, progressive (all of its coefficients are held).
+_PER_PIXEL: Mapping[str, tuple[int, int]] = MappingProxyType(
+    {"image/jpeg": (1, 8), "image/png": (7, 14), "image/gif": (8, 12), "image/avif": (12, 20)}
+)
+_WEBP = 20
+_PER_ROW = 16  # a picture has a table of its rows, and its copy another
 
 _FORMATS: Mapping[str, tuple[Callable[[memoryview, int], int], Callable[[BinaryIO], ImageFile]]] = MappingProxyType(
     {  # Pillow's own classes, not Image.open: it imports more plugins as it goes, and makes an MPO of some JPEGs

@@ -13,6 +13,7 @@ largest picture that the decoder is going to meet, 0 where the decoder will say 
 import re
 import zlib
 from collections import Counter
+from collections.abc import Iterator
 from struct import unpack_from
 
 from service.errors import InvalidImage
@@ -22,7 +23,7 @@ FRAME_FLOOR = 4096  # pixels that every frame after the first counts as: one of 
 _MAX_SCANS = 64  # of a progressive JPEG, 25 ms each at 50 megapixels; encoders make 3 to 20
 MAX_SEGMENTS = 500  # of JPEG, and PNG chunks that are not pixels, each of which may inflate to 1 MiB in 2.5 ms
 _MAX_GAP = 4096  # bytes of fill between JPEG segments, which Pillow reads one by one
-_MAX_BLOCKS = 100_000  # GIF extension blocks
+_MAX_BLOCKS = 100_000  # GIF extension blocks, and chunks of a WebP that are looked at
 
 
 def check_size(width: int, height: int, frames: int, max_pixels: int) -> None:
@@ -84,7 +85,16 @@ def survey_png(view: memoryview, max_pixels: int) -> int:
 
 
 def survey_gif(view: memoryview, max_pixels: int) -> int:
-    """Walk the blocks (GIF89a appendix A) to the trailer; stop as soon as the frames are too many."""
+    """Walk all of it; see `measure_gif`."""
+    width, height, _ = measure_gif(view, max_pixels)
+    return width * height
+
+
+def measure_gif(view: memoryview, max_pixels: int) -> tuple[int, int, int]:
+    """Return width, height and frames: walk the blocks (GIF89a appendix A) to the trailer.
+
+    It stops as soon as the frames are too many.
+    """
 
     def colour_table(flags: int) -> int:
         return 3 * 2 ** (flags % 8 + 1) if flags & 0x80 else 0
@@ -108,11 +118,17 @@ def survey_gif(view: memoryview, max_pixels: int) -> int:
         at += 1
         if extras > _MAX_BLOCKS:
             raise InvalidImage("The GIF has too many extension blocks.")
-    return int(width * height)
+    return width, height, frames
 
 
 def survey_webp(view: memoryview, max_pixels: int) -> int:
-    """Read the canvas's size from the first chunk (RFC 9649 sections 2.5 to 2.7)."""
+    """Read the canvas's size; see `measure_webp`."""
+    width, height, _ = measure_webp(view, max_pixels)
+    return width * height
+
+
+def measure_webp(view: memoryview, max_pixels: int) -> tuple[int, int, int]:
+    """Return width, height and frames: the canvas's size is in the first chunk (RFC 9649 sections 2.5 to 2.7)."""
     kind, body = bytes(view[12:16]), view[20:30]
     if kind == b"VP8X":
         width, height = (int.from_bytes(body[at : at + 3], "little") + 1 for at in (4, 7))
@@ -122,4 +138,15 @@ def survey_webp(view: memoryview, max_pixels: int) -> int:
     else:
         width, height = (bits & 0x3FFF for bits in unpack_from("<HH", body, 6))
     check_size(width, height, 1, max_pixels)
-    return width * height
+    return width, height, max(sum(1 for _ in _frames_of_webp(view)), 1)
+
+
+def _frames_of_webp(view: memoryview) -> Iterator[int]:
+    """Yield where the chunks of frames begin; more than may be are as good as all."""
+    at, chunks = 12, 0
+    while at + 8 <= len(view) and chunks < _MAX_BLOCKS:
+        kind, length = unpack_from("<4sI", view, at)
+        if kind == b"ANMF":
+            yield at
+        at += 8 + length + length % 2
+        chunks += 1

@@ -17,7 +17,7 @@ from PIL.Image import Resampling, Transpose
 from PIL.ImageFile import ImageFile
 
 from . import Bytes, Developed, Encoding, Variant
-from .decoding import facts_of, frames_of, opened, orientation
+from .decoding import facts_of, frames_of, opened, orientation, weight_of
 from .resizing import resized
 
 THUMB, DISPLAY = 320, 1080  # pixels, the longer side at most; a picture is never enlarged
@@ -25,6 +25,7 @@ THUMB, DISPLAY = 320, 1080  # pixels, the longer side at most; a picture is neve
 _QUALITY = 80
 _PLACEHOLDER = 32  # pixels: a BlurHash has 4 x 3 waves, and needs no more to find them
 _MOVING = 0.5  # of the pixel limit may be held for an animation in its display size; a longer one stands still
+_CANVASES = 5  # more in the display size, that encoders of an animation have
 _DURATION = 100  # milliseconds, of a frame that has none
 # What encoders are asked for. Time counts: the client waits. WebP's method 0 takes a quarter of the default's time,
 # for an eighth more bytes.
@@ -51,7 +52,7 @@ def developed(data: Bytes, content_type: str, max_pixels: int, *, encoding: Enco
     picture = opened(data, content_type, max_pixels)
     whole, size = picture.size, _fitting(picture.size, DISPLAY)
     picture.draft(None, size)
-    moves = getattr(picture, "n_frames", 1) * size[0] * size[1] <= max_pixels * _MOVING
+    moves = _may_move(getattr(picture, "n_frames", 1), size, max_pixels)
     frames: list[Image.Image] = []
     durations: list[int] = []
     for frame in frames_of(picture):
@@ -71,10 +72,23 @@ def _smaller(display: Image.Image, encoding: Encoding) -> tuple[Variant, str]:
     return _encoded([thumb], encoding), _placeholder(thumb)
 
 
+def memory_to_develop(data: Bytes, content_type: str, max_pixels: int) -> int:
+    """Return about how many bytes of memory `developed` takes beside the picture's own. Raises as it does."""
+    weight = weight_of(data, content_type, max_pixels)
+    width, height = _fitting(weight.size, DISPLAY)
+    moves = weight.frames > 1 and _may_move(weight.frames, (width, height), max_pixels)
+    return weight.memory + (4 * (weight.frames + _CANVASES) * width * height if moves else 0)
+
+
 def variant_sizes(size: tuple[int, int]) -> Mapping[str, tuple[int, int]]:
     """Return how large the variants of a picture of this size are, by name, in pixels."""
     display = _fitting(size, DISPLAY)
     return {"thumb": _fitting(display, THUMB), "display": display}
+
+
+def _may_move(frames: int, size: tuple[int, int], max_pixels: int) -> bool:
+    """Return whether so many frames may be held at once."""
+    return frames * size[0] * size[1] <= max_pixels * _MOVING
 
 
 def _fitting(size: tuple[int, int], longest: int) -> tuple[int, int]:
@@ -98,7 +112,7 @@ def _plain(picture: Image.Image) -> Image.Image:
     if picture.mode.startswith("I"):  # 16 bits; what Pillow converts it clips
         return picture.convert("I").point(lambda value: value / 256).convert("L")
     if picture.has_transparency_data:
-        return picture.convert("RGBA")
+        return picture if picture.mode == "RGBA" else picture.convert("RGBA")
     return picture if picture.mode in {"L", "RGB", "CMYK"} else picture.convert("RGB")
 
 

@@ -1,13 +1,15 @@
 """Memory is lent by weight, in order, and given back whatever happens."""
 
 import asyncio
+import io
 from contextlib import AsyncExitStack
 
 import pytest
+from PIL import Image
 
 from service.admission import Budget
 from service.errors import Unavailable
-from service.media import memory_to_inspect
+from service.media import memory_to_develop
 from tests.pictures import picture
 
 SOON = 0.01  # seconds: the patience of those who are to lose it
@@ -124,25 +126,49 @@ PIXELS = 300 * 200
 @pytest.mark.parametrize(
     ("data", "per_pixel"),
     [
-        (picture("PNG", (300, 200)), 8),
+        (picture("PNG", (300, 200)), 7),
+        (picture("PNG", (300, 200), transparency=(1, 2, 3)), 14),
         (picture("GIF", (300, 200)), 8),
         (picture("JPEG", (300, 200)), 1),
         (picture("JPEG", (300, 200), progressive=True), 8),
         (picture("AVIF", (300, 200)), 12),
-        (picture("WEBP", (300, 200)), 16),
-        (picture("WEBP", (300, 200), lossless=True), 16),
-        (picture("WEBP", (300, 200), icc_profile=b"x"), 16),
+        (picture("WEBP", (300, 200)), 20),
+        (picture("WEBP", (300, 200), lossless=True), 20),
+        (picture("WEBP", (300, 200), icc_profile=b"x"), 20),
     ],
-    ids=["PNG", "GIF", "JPEG", "progressive JPEG", "AVIF", "WebP", "lossless WebP", "extended WebP"],
+    ids=[
+        "PNG",
+        "transparent PNG",
+        "GIF",
+        "JPEG",
+        "progressive JPEG",
+        "AVIF",
+        "WebP",
+        "lossless WebP",
+        "extended WebP",
+    ],
 )
 def test_a_decode_is_weighed_by_its_header(data: bytes, per_pixel: int) -> None:
-    assert memory_to_inspect(data, max_pixels=PIXELS) == len(data) + per_pixel * PIXELS
+    assert memory_to_develop(data, max_pixels=PIXELS) - len(data) - per_pixel * PIXELS in {0, 200 * 16}
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "AVIF"])
+def test_frames_that_are_held_at_once_weigh_as_well(kind: str) -> None:
+    def weight(frames: int) -> int:
+        images = [Image.new("RGB", (300, 200), (9 * number, 0, 0)) for number in range(frames)]
+        file = io.BytesIO()
+        images[0].save(file, kind, save_all=True, append_images=images[1:])
+        data = file.getvalue()
+        return memory_to_develop(data, max_pixels=30 * PIXELS) - len(data)
+
+    assert weight(12) - weight(2) == 10 * 4 * PIXELS
+    assert weight(16) < weight(2) + 4 * PIXELS  # too many: it will stand still
 
 
 @pytest.mark.parametrize("data", [b"", b"text", b"\x89PNG\r\n\x1a\n", b"RIFF....WEBP", picture()[:30]])
 def test_what_will_be_refused_weighs_nothing(data: bytes) -> None:
-    assert memory_to_inspect(data, max_pixels=PIXELS) == 0
+    assert memory_to_develop(data, max_pixels=PIXELS) == 0
 
 
 def test_neither_does_what_has_too_many_pixels() -> None:
-    assert memory_to_inspect(picture("WEBP", (300, 201)), max_pixels=PIXELS) == 0
+    assert memory_to_develop(picture("WEBP", (300, 201)), max_pixels=PIXELS) == 0

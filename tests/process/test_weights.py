@@ -1,0 +1,80 @@
+"""What a decode is weighed before it begins is what it takes."""
+
+import sys
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.pictures import picture
+from tests.process.servers import run
+
+SIDE = 2400
+BESIDE = 25_000_000  # bytes: both variants, their encoders, and what an allocator keeps
+
+_DEVELOP = """
+import os, sys
+from pathlib import Path
+from service import media
+from tests.process.memory import forget_peak, resident
+
+data, small = (Path(each).read_bytes() for each in sys.argv[1:])
+media.develop(small, max_pixels=50_000_000, encoding="webp")
+weight = media.memory_to_develop(data, max_pixels=50_000_000) - len(data)
+before = resident(os.getpid())
+forget_peak(os.getpid())
+media.develop(data, max_pixels=50_000_000, encoding="webp")
+print(weight, resident(os.getpid(), "VmHWM") - before)
+"""
+
+
+def saved(image: Image.Image, kind: str, **options: object) -> bytes:
+    file = BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def noise(mode: str = "RGB") -> Image.Image:
+    image = Image.effect_noise((SIDE, SIDE), 30).convert("RGB" if mode == "RGBA" else mode)
+    if mode in {"LA", "RGBA"}:
+        image.putalpha(Image.effect_noise((SIDE, SIDE), 30))
+    return image
+
+
+def moving(mode: str, kind: str, **options: object) -> bytes:
+    first = noise(mode)
+    return saved(first, kind, save_all=True, append_images=[first.rotate(90)], **options)
+
+
+PICTURES: dict[str, Callable[[], bytes]] = {
+    "JPEG": lambda: saved(noise(), "JPEG"),
+    "progressive JPEG": lambda: saved(noise(), "JPEG", progressive=True),
+    "JPEG for print": lambda: saved(noise("CMYK"), "JPEG"),
+    "PNG": lambda: saved(noise(), "PNG", compress_level=1),
+    "PNG of a palette": lambda: saved(noise("P"), "PNG", compress_level=1),
+    "PNG of a palette, transparent": lambda: saved(noise("P"), "PNG", compress_level=1, transparency=0),
+    "PNG, grey and transparent": lambda: saved(noise("LA"), "PNG", compress_level=1),
+    "PNG, transparent": lambda: saved(noise("RGBA"), "PNG", compress_level=1),
+    "PNG, transparent and moving": lambda: moving("RGBA", "PNG", compress_level=1),
+    "GIF": lambda: saved(noise("P"), "GIF"),
+    "GIF, transparent and moving": lambda: moving("P", "GIF", transparency=0, disposal=2),
+    "WebP": lambda: saved(noise(), "WEBP", method=0),
+    "WebP, transparent": lambda: saved(noise("RGBA"), "WEBP", method=0),
+    "WebP, transparent and moving": lambda: moving("RGBA", "WEBP", method=0),
+    "AVIF": lambda: saved(noise(), "AVIF", speed=10),
+    "AVIF, transparent": lambda: saved(noise("RGBA"), "AVIF", speed=10),
+}
+
+
+@pytest.mark.parametrize("kind", PICTURES)
+async def test_a_decode_takes_no_more_memory_than_it_was_weighed(kind: str, tmp_path: Path) -> None:
+    large, small = tmp_path / "large", tmp_path / "small"
+    large.write_bytes(PICTURES[kind]())
+    small.write_bytes(picture("PNG"))
+    here = str(Path(__file__).parents[2])
+    told = await run(sys.executable, "-c", _DEVELOP, str(large), str(small), directory=tmp_path, PYTHONPATH=here)
+    assert told.code == 0, told.error
+    weight, taken = map(int, told.out.split())
+    assert taken <= weight + BESIDE, f"{taken / SIDE**2:.1f} bytes a pixel"
