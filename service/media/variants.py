@@ -22,7 +22,7 @@ from .resizing import resized
 
 THUMB, DISPLAY = 320, 1080  # pixels, the longer side at most; a picture is never enlarged
 
-_QUALITY = 80
+_QUALITY = 75
 _PLACEHOLDER = 32  # pixels: a BlurHash has 4 x 3 waves, and needs no more to find them
 _MOVING = 0.5  # of the pixel limit may be held for an animation in its display size; a longer one stands still
 _CANVASES = 5  # more in the display size, that encoders of an animation have
