@@ -4,7 +4,6 @@ import re
 import unicodedata
 from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
-from functools import lru_cache
 from typing import Any
 
 from marshmallow import ValidationError, fields
@@ -183,7 +182,6 @@ class Instant(fields.Field[datetime]):
         return None if value is None else instant(value)
 
 
-@lru_cache(maxsize=4096)  # most images were never edited, and the same ones keep being listed
 def instant(value: datetime) -> str:
     """Return an aware UTC time as every answer writes it: 2025-09-01T12:00:00.000Z."""
     return f"{value.isoformat(timespec='milliseconds')[:-6]}Z"  # in the place of +00:00
