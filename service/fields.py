@@ -184,4 +184,4 @@ class Instant(fields.Field[datetime]):
 
 def instant(value: datetime) -> str:
     """Return an aware UTC time as every answer writes it: 2025-09-01T12:00:00.000Z."""
-    return f"{value.isoformat(timespec='milliseconds')[:-6]}Z"  # in the place of +00:00
+    return f"{value.isoformat('T', 'milliseconds')[:-6]}Z"  # in the place of +00:00

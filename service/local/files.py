@@ -21,7 +21,9 @@ from service.model import ByteStream, Downloads, Expected, SignedUpload, StoredO
 
 from .links import LinkSigner
 
-_CHUNK = 256 * 1024  # bytes read, and at least written, at a time
+_CHUNK = 256 * 1024  # bytes read at a time
+# Bytes at least written at a time: a trip to another thread takes as long as writing half of it.
+_BATCH = 2 * _CHUNK
 _STALE = 3600  # seconds after which a temporary file can belong to no request
 
 
@@ -198,22 +200,24 @@ class LocalObjectStore:
         return (self._temporary / secrets.token_hex(16)).open("xb")
 
 
-async def _batched(chunks: ByteStream) -> AsyncIterator[bytearray]:
-    """Yield the stream in pieces that are worth a trip to another thread."""
-    batch = bytearray()
+async def _batched(chunks: ByteStream) -> AsyncIterator[list[bytes]]:
+    """Yield the stream's chunks, so many at once that they are worth a trip to another thread."""
+    batch, size = [], 0
     async for chunk in chunks:
-        batch += chunk
-        if len(batch) >= _CHUNK:
+        batch.append(chunk)
+        size += len(chunk)
+        if size >= _BATCH:
             yield batch
-            batch = bytearray()
+            batch, size = [], 0
     if batch:
         yield batch
 
 
-def _append(file: BinaryIO, digest: "hashlib._Hash | None", batch: bytearray) -> None:
-    if digest:
-        digest.update(batch)
-    file.write(batch)
+def _append(file: BinaryIO, digest: "hashlib._Hash | None", batch: list[bytes]) -> None:
+    for chunk in batch:
+        if digest:
+            digest.update(chunk)
+        file.write(chunk)
 
 
 def _read(path: Path, most: int) -> bytes:

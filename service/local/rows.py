@@ -10,7 +10,7 @@ import orjson
 
 from service.model import Claim, Content, Details, Expected, Failure, Image, State, Upload, Variant, fold
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH, _MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
 
 # What `read_image` reads, in its order: finding columns by their names takes longer than all the rest of it.
 IMAGE_COLUMNS = """
@@ -21,12 +21,12 @@ content_type, file_size, sha256, width, height, placeholder, object_key, created
 
 def to_ms(instant: datetime) -> int:
     """Return an instant as the database keeps it: milliseconds since 1970."""
-    return (instant - _EPOCH) // timedelta(milliseconds=1)
+    return (instant - _EPOCH) // _MILLISECOND
 
 
 def from_ms(milliseconds: int) -> datetime:
     """Return the instant that the database keeps as milliseconds since 1970."""
-    return _EPOCH + timedelta(0, 0, 0, milliseconds)
+    return _EPOCH + milliseconds * _MILLISECOND
 
 
 def details_columns(details: Details) -> dict[str, object]:
@@ -124,6 +124,14 @@ def list_order(row: Sequence[Any]) -> tuple[int, str]:
 
 def read_image(row: Sequence[Any]) -> Image:
     """Return the IMAGE_COLUMNS of a READY image."""
-    said = (*row[1:5], tuple(orjson.loads(row[5])), row[6])
-    variants = tuple(Variant(*each) for each in orjson.loads(row[16]))
-    return Image(row[0], Details(*said), Content(*row[7:13]), row[13], from_ms(row[14]), from_ms(row[15]), variants)
+    image_id, user_id, title, filename, description, tags, visibility, *rest = row
+    kind, size, sha256, width, height, placeholder, object_key, created_at, updated_at, variants = rest
+    return Image(
+        image_id,
+        Details(user_id, title, filename, description, tuple(orjson.loads(tags)), visibility),
+        Content(kind, size, sha256, width, height, placeholder),
+        object_key,
+        from_ms(created_at),
+        from_ms(updated_at),
+        tuple([Variant(*each) for each in orjson.loads(variants)]),
+    )
