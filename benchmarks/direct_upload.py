@@ -5,7 +5,6 @@ bytes are verified, sealed, hashed and made into two variants and a placeholder,
 fsynced, when it is acknowledged. nginx leaves that to the kernel.
 """
 
-import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from itertools import count
@@ -13,13 +12,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import aiohttp
-from PIL import Image
 
 from service.settings import Settings
 
 from .figures import Figure, medians
 from .publishing import photograph
 from .rivals.nginx import Nginx, running_nginx
+from .rivals.pillow import Pillow, running_pillow
 from .watched import OURS, cpu_seconds, serving
 
 GOAL = 1.3
@@ -33,16 +32,17 @@ async def measure(rounds: int = 15, quality: int = _QUALITY) -> list[Figure]:
         place = Path(stack.enter_context(TemporaryDirectory()))
         (place / "nginx").mkdir()
         nginx = await stack.enter_async_context(running_nginx(place / "nginx"))
+        pillow = await stack.enter_async_context(running_pillow())
         settings = Settings(data_dir=place / "data").environment()
         server = await stack.enter_async_context(serving(OURS, place, **settings))
         http = await stack.enter_async_context(aiohttp.ClientSession())
         numbers = count()
         ways = {
             "ours": lambda: publish(http, server.url, data),
-            "rival": lambda: put_and_decode(http, nginx, f"{next(numbers)}.jpg", data),
+            "rival": lambda: put_and_decode(http, nginx, pillow, f"{next(numbers)}.jpg", data),
         }
         wall = await medians(ways, rounds)
-        cpu = await medians(ways, rounds, _cpu(server.pid, *nginx.pids))
+        cpu = await medians(ways, rounds, _cpu(server.pid, *nginx.pids, pillow.process.pid))
     name = f"a direct upload of {len(data) / 2**20:.1f} MiB, nginx and a decode"
     return [
         Figure(name, wall["ours"], wall["rival"], GOAL),
@@ -64,14 +64,13 @@ async def publish(http: aiohttp.ClientSession, url: str, data: bytes) -> None:
         assert answer.status == 200, await answer.text()
 
 
-async def put_and_decode(http: aiohttp.ClientSession, nginx: Nginx, name: str, data: bytes) -> None:
+async def put_and_decode(http: aiohttp.ClientSession, nginx: Nginx, pillow: Pillow, name: str, data: bytes) -> None:
     """Have nginx store a picture, and see that it is one."""
     async with http.put(f"{nginx.url}/{name}", data=data) as answer:
         assert answer.status == 201, await answer.text()
-    with Image.open(nginx.files / name) as picture:
-        picture.load()
+    await pillow.do("decode", nginx.files / name)
 
 
 def _cpu(*pids: int) -> Callable[[], float]:
-    """Return a clock of these processes and of this thread, which decodes for the rival and is a client of both."""
-    return lambda: time.thread_time() + sum(map(cpu_seconds, pids))
+    """Return a clock of these processes; this one is a client, and the same to both."""
+    return lambda: sum(map(cpu_seconds, pids))

@@ -1,26 +1,29 @@
 """What it takes to publish a photograph of 12 megapixels, from its last byte on, with both of its variants.
 
 Ours is the whole of `complete` on the local backend: verify, develop, encode, store, publish. Its rivals make
-pictures only: Pillow's plain `Image.thumbnail` of both sizes, not even saved; and the mere decode of the JPEG at
-the least scale that is large enough. CPU is that of all threads.
+pictures only, by Pillow as it comes: a plain `Image.thumbnail` of both sizes, not even saved; and the mere decode
+of the JPEG at the least scale that is large enough. CPU is that of all threads.
 """
 
+import asyncio
 import hashlib
 import io
 import random
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from PIL import Image
 
-from service.media.variants import DISPLAY, THUMB
 from service.model import Details, Expected
 from service.runtime import Runtime, open_service
 from service.settings import Settings
 
 from .figures import WARM_UP, Figure, medians
+from .rivals.pillow import running_pillow
+from .watched import cpu_seconds
 
 SIZE = (4000, 3000)
 GOAL_THUMBNAILS, GOAL_DRAFT = 0.45, 1.8
@@ -31,11 +34,15 @@ async def measure(rounds: int = 15) -> list[Figure]:
     """Return a figure for each rival."""
     data = photograph()
     with TemporaryDirectory() as place:
-        async with open_service(Settings(data_dir=Path(place))) as runtime:
+        file = Path(place, "photo.jpg")
+        await asyncio.to_thread(file.write_bytes, data)
+        async with open_service(Settings(data_dir=Path(place, "data"))) as runtime, running_pillow() as pillow:
             complete = await arrived(runtime, data, 2 * (rounds + WARM_UP))
-            ways = {"ours": complete, "thumbnails": of(thumbnails, data), "draft": of(draft, data)}
+            ways = {"ours": complete, **{name: partial(pillow.do, name, file) for name in ("thumbnails", "draft")}}
             wall = await medians(ways, rounds)
-            cpu = await medians(ways, rounds, time.process_time)
+            theirs = partial(cpu_seconds, pillow.process.pid)
+            clocks = {"ours": time.process_time, "thumbnails": theirs, "draft": theirs}
+            cpu = await medians(ways, rounds, clocks)
     name = "a photograph of 12 megapixels is published"
     return [
         Figure(f"{name}, against plain thumbnails", wall["ours"], wall["thumbnails"], GOAL_THUMBNAILS),
@@ -65,26 +72,3 @@ async def arrived(runtime: Runtime, data: bytes, count: int) -> Callable[[], Awa
         await depot.objects.put(depot.upload_key(upload.image_id), data, expected.content_type)
         waiting.append(upload.image_id)
     return lambda: uploads.complete(waiting.pop(), DETAILS.user_id)
-
-
-def of(work: Callable[[bytes], None], data: bytes) -> Callable[[], Awaitable[object]]:
-    """Return work on these bytes as something to await."""
-
-    async def do() -> None:
-        work(data)
-
-    return do
-
-
-def thumbnails(data: bytes) -> None:
-    """Make both sizes as Pillow's tutorial does."""
-    for longest in (DISPLAY, THUMB):
-        with Image.open(io.BytesIO(data)) as picture:
-            picture.thumbnail((longest, longest))
-
-
-def draft(data: bytes) -> None:
-    """Decode at the least scale that is large enough for the larger size."""
-    with Image.open(io.BytesIO(data)) as picture:
-        picture.draft(None, (DISPLAY, DISPLAY * SIZE[1] // SIZE[0]))
-        picture.load()

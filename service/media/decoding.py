@@ -35,6 +35,10 @@ from .surveys import (
 Image.MAX_IMAGE_PIXELS = None  # `inspect` keeps a limit of its own; Pillow only warns at half of what it refuses
 # Pillow warns of every odd EXIF tag in words of its own: one upload could write 65,535 lines into the log.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+# How many blocks, of 16 MiB at most, Pillow keeps for the next picture. It would keep none, and the system clear
+# what it asks for again page by page: a fifteenth of the time that a photograph takes.
+# https://pillow.readthedocs.io/en/stable/reference/block_allocator.html
+Image.core.set_blocks_max(2)  # type: ignore[attr-defined] # as said there, but the stubs do not know it
 
 _SLACK = 4  # times the picture may a decoder allocate: for a tile that is larger than its grid, an alpha plane
 

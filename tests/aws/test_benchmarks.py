@@ -22,8 +22,9 @@ from benchmarks import (
 )
 from benchmarks.__main__ import BENCHMARKS, main
 from benchmarks.figures import Figure
-from benchmarks.rivals import nginx
+from benchmarks.rivals import nginx, pillow
 from service.media import inspect
+from service.media.variants import DISPLAY, THUMB
 
 
 async def test_publishing_is_measured_against_every_rival() -> None:
@@ -31,6 +32,7 @@ async def test_publishing_is_measured_against_every_rival() -> None:
     rivals = [each.name.rpartition("against ")[2] for each in figures]
     assert rivals == ["plain thumbnails"] * 2 + ["a draft decode"] * 2
     assert all(each.ours > 0 < each.rival for each in figures)
+    assert (pillow.DISPLAY, pillow.THUMB) == (DISPLAY, THUMB)
 
 
 async def test_the_overlap_of_an_upload_s_writes_is_measured() -> None:
