@@ -38,7 +38,7 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 # How many blocks, of 16 MiB at most, Pillow keeps for the next picture. It would keep none, and the system clear
 # what it asks for again page by page: a fifteenth of the time that a photograph takes.
 # https://pillow.readthedocs.io/en/stable/reference/block_allocator.html
-Image.core.set_blocks_max(2)  # type: ignore[attr-defined] # as said there, but the stubs do not know it
+Image.core.set_blocks_max(1)  # type: ignore[attr-defined] # as said there, but the stubs do not know it
 
 _SLACK = 4  # times the picture may a decoder allocate: for a tile that is larger than its grid, an alpha plane
 
