@@ -179,7 +179,8 @@ async def test_what_cannot_be_meant_or_reached_is_told(pixdepot: Typist, line: s
 
 
 async def test_ctrl_c_ends_it_at_once(server: Server, pixdepot: Typist) -> None:
-    write(pixdepot.directory, *(f"in/{number}.jpg" for number in range(30)))
+    # More than it sends while this process, on a busy machine, comes to read a line and send a signal.
+    write(pixdepot.directory, *(f"in/{number}.jpg" for number in range(1000)))
     command = (PIXDEPOT, "upload", "in", "--user", pixdepot.user, "--at-once", "1")
     interrupted = await start(pixdepot.directory, *command, PIXDEPOT_URL=server.url)
     assert interrupted.stdout
