@@ -292,3 +292,13 @@ def test_the_placeholder_looks_like_the_picture(size: tuple[int, int]) -> None:
 def test_the_placeholder_of_what_is_transparent_is_white() -> None:
     shown = blurhash_decode(developed(saved(Image.new("RGBA", (40, 30), (0, 0, 0, 0)))).placeholder, 8, 8)
     assert_alike([shown.getpixel((4, 4))], [WHITE])  # type: ignore[list-item]
+
+
+def test_the_memory_of_a_picture_is_kept_for_the_next_and_of_no_more_than_one() -> None:
+    data = saved(quarters())
+    developed(data)
+    Image.core.reset_stats()  # type: ignore[attr-defined]
+    developed(data)
+    stats = Image.core.get_stats()  # type: ignore[attr-defined]
+    assert stats["reused_blocks"] > 0
+    assert stats["blocks_cached"] == 1
