@@ -8,7 +8,7 @@ by one. Sections are of ISO/IEC 14496-12, unless they say AV1.
 from collections.abc import Iterator, Sequence
 from io import BytesIO
 from itertools import islice, repeat
-from struct import iter_unpack, unpack_from
+from struct import error, iter_unpack, unpack_from
 
 from service.errors import InvalidImage
 
@@ -39,6 +39,51 @@ def survey_avif(view: memoryview, max_pixels: int) -> int:
         if length > 2 * len(view) or total > max(_SLACK * max_pixels, 16 * FRAME_FLOOR):
             raise InvalidImage("The AVIF's items or samples are larger than the picture may be.")
     return largest
+
+
+def code_points(view: memoryview) -> tuple[int, int] | None:
+    """Return primaries and transfer characteristics (ITU-T H.273) of a picture, None if its container has none.
+
+    They are in a colr box (section 12.1.5) of the primary item, or of the first track where that is played. Never
+    raises.
+    """
+    try:
+        for kind, body in _properties(list(islice(_boxes(view), _MAX_PARTS))):
+            if kind == b"colr" and bytes(body[:4]) == b"nclx":
+                return unpack_from(">HH", body, 4)
+    except (KeyError, IndexError, error):
+        pass
+    return None
+
+
+def _properties(boxes: Sequence[tuple[bytes, memoryview]]) -> Iterator[tuple[bytes, memoryview]]:
+    """Yield what is said of the picture: an item's properties (section 8.11.14), or a sample entry's (8.5.2)."""
+    only = dict(reversed(boxes))
+    if bytes(only[b"ftyp"][:4]) == b"avis":
+        tables = dict(_boxes(only[b"stbl"], b"stbl"))
+        for _codec, entry in islice(_boxes(tables[b"stsd"][8:], b"stsd"), 1):
+            yield from islice(_boxes(entry[78:], b"av01"), _MAX_PARTS)
+    else:
+        pitm, described = only[b"pitm"], list(islice(_boxes(only[b"ipco"], b"ipco"), _MAX_PARTS))
+        (item,) = unpack_from(">I" if pitm[0] else ">H", pitm, 4)
+        yield from (described[number - 1] for number in _associated(only[b"ipma"], item) if number)
+
+
+def _associated(ipma: memoryview, wanted: int) -> Iterator[int]:
+    """Yield the numbers, from 1, of an item's properties. Raises struct.error, IndexError."""
+    wide, (count,) = ipma[3] & 1, unpack_from(">I", ipma, 4)
+    at = 8
+    for _ in range(count):
+        (item,) = unpack_from(">I" if ipma[0] else ">H", ipma, at)
+        at += 4 if ipma[0] else 2
+        numbers = ipma[at + 1 : at + 1 + ipma[at] * (1 + wide)]
+        at += 1 + len(numbers)
+        if item == wanted:
+            yield from (
+                (each & 0x7FFF for (each,) in iter_unpack(">H", numbers))
+                if wide
+                else (each & 0x7F for each in numbers)
+            )
 
 
 # Boxes that have tables in them, by the box they are in themselves; and what a byte of each table weighs, since

@@ -13,7 +13,6 @@ from PIL.AvifImagePlugin import AvifImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from service.errors import InvalidImage
@@ -21,6 +20,7 @@ from service.errors import InvalidImage
 from . import Picture
 from .avif import survey_avif
 from .parts import decodable
+from .png import PngFile
 from .surveys import (
     FRAME_FLOOR,
     check_size,
@@ -162,7 +162,7 @@ _PER_ROW = 16  # a picture has a table of its rows, and its copy another
 _FORMATS: Mapping[str, tuple[Callable[[memoryview, int], int], Callable[[BinaryIO], ImageFile]]] = MappingProxyType(
     {  # Pillow's own classes, not Image.open: it imports more plugins as it goes, and makes an MPO of some JPEGs
         "image/jpeg": (survey_jpeg, _JpegFile),
-        "image/png": (survey_png, PngImageFile),
+        "image/png": (survey_png, PngFile),
         "image/gif": (survey_gif, GifImageFile),
         "image/webp": (survey_webp, WebPImageFile),
         "image/avif": (survey_avif, AvifImageFile),

@@ -5,18 +5,19 @@ is large enough (libjpeg's own, an eighth to four), from all of its data; the th
 An animation stays one in the display size.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from types import MappingProxyType
 from typing import Any
 
 from blurhash_rs import blurhash_encode
-from PIL import Image, ImageCms
+from PIL import Image
 from PIL.Image import Resampling, Transpose
 from PIL.ImageFile import ImageFile
 
 from . import Bytes, Developed, Encoding, Variant
+from .colour import in_srgb, profiles_of
 from .decoding import facts_of, frames_of, opened, orientation, weight_of
 from .resizing import resized
 
@@ -44,20 +45,20 @@ _UPRIGHT = MappingProxyType(  # by the EXIF orientation (TIFF 6.0 section 2), on
     }
 )
 _BESIDE = ThreadPoolExecutor(2, "pixdepot-thumbnail")  # encoders let go of the interpreter
-_SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
 
 def developed(data: Bytes, content_type: str, max_pixels: int, *, encoding: Encoding) -> Developed:
     """Return a picture of this type with its variants; see `service.media.develop`."""
     picture = opened(data, content_type, max_pixels)
     whole, size = picture.size, _fitting(picture.size, DISPLAY)
+    profiles = profiles_of(picture, data, content_type)
     picture.draft(None, size)
     moves = _may_move(getattr(picture, "n_frames", 1), size, max_pixels)
     frames: list[Image.Image] = []
     durations: list[int] = []
     for frame in frames_of(picture):
         if moves or not frames:
-            frames.append(_shown(frame, size))
+            frames.append(_shown(frame, size, profiles))
             durations.append(round(frame.info.get("duration") or _DURATION))
     animated = {"durations": durations, "loop": picture.info.get("loop", 0)} if len(frames) > 1 else {}
     smaller = _BESIDE.submit(_smaller, frames[0], encoding)
@@ -97,10 +98,10 @@ def _fitting(size: tuple[int, int], longest: int) -> tuple[int, int]:
     return max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)
 
 
-def _shown(picture: ImageFile, size: tuple[int, int]) -> Image.Image:
+def _shown(picture: ImageFile, size: tuple[int, int], profiles: Sequence[bytes]) -> Image.Image:
     """Return a decoded frame as it is to be seen, and nothing of it but pixels."""
-    profile, turned = picture.info.get("icc_profile"), orientation(picture.info.get("exif"))
-    seen = _in_srgb(resized(_plain(picture), size), profile)
+    turned = orientation(picture.info.get("exif"))
+    seen = in_srgb(resized(_plain(picture), size), profiles)
     if turned in _UPRIGHT:
         seen = seen.transpose(_UPRIGHT[turned])
     seen.info = {}
@@ -108,26 +109,10 @@ def _shown(picture: ImageFile, size: tuple[int, int]) -> Image.Image:
 
 
 def _plain(picture: Image.Image) -> Image.Image:
-    """Return a picture in a mode that can be made smaller: no palette, no single bits, 8 bits to a sample."""
-    if picture.mode.startswith("I"):  # 16 bits; what Pillow converts it clips
-        return picture.convert("I").point(lambda value: value / 256).convert("L")
+    """Return a picture in a mode that can be made smaller: no palette, no single bits."""
     if picture.has_transparency_data:
         return picture if picture.mode == "RGBA" else picture.convert("RGBA")
     return picture if picture.mode in {"L", "RGB", "CMYK"} else picture.convert("RGB")
-
-
-def _in_srgb(picture: Image.Image, profile: object) -> Image.Image:
-    """Return a picture with its colours as sRGB. A bad profile, or one of other colours, counts as none."""
-    plain = "RGBA" if picture.mode == "RGBA" else "RGB"
-    if isinstance(profile, bytes):
-        try:
-            source = ImageCms.ImageCmsProfile(BytesIO(profile))
-            if "sRGB" not in (source.profile.profile_description or ""):
-                made = ImageCms.profileToProfile(picture, source, _SRGB, outputMode=plain)
-                return made or picture
-        except (ImageCms.PyCMSError, OSError, ValueError):
-            pass
-    return picture if picture.mode == plain else picture.convert(plain)
 
 
 def _encoded(

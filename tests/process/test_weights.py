@@ -1,6 +1,9 @@
 """What a decode is weighed before it begins is what it takes."""
 
+import os
+import struct
 import sys
+import zlib
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -8,7 +11,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.pictures import picture
+from tests.colours import table
+from tests.pictures import chunk, picture
 from tests.process.servers import run
 
 SIDE = 2400
@@ -43,6 +47,19 @@ def noise(mode: str = "RGB") -> Image.Image:
     return image
 
 
+def sixteen(colour_type: int, width: int, *chunks: bytes) -> bytes:
+    """Return a PNG of 16 bits a sample; a pixel has so many bytes."""
+    rows = b"".join(b"\0" + os.urandom(width * SIDE) for _ in range(SIDE))
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", SIDE, SIDE, 16, colour_type, 0, 0, 0))
+    pixels = chunk(b"IDAT", zlib.compress(rows, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + b"".join(chunks) + pixels + chunk(b"IEND")
+
+
+def ink(points: int) -> bytes:
+    """Return a profile of inks that is as large as it may be."""
+    return table(b"CMYK", lambda inks: (max(inks), 128, 128), points=points)
+
+
 def moving(mode: str, kind: str, **options: object) -> bytes:
     first = noise(mode)
     return saved(first, kind, save_all=True, append_images=[first.rotate(90)], **options)
@@ -52,11 +69,17 @@ PICTURES: dict[str, Callable[[], bytes]] = {
     "JPEG": lambda: saved(noise(), "JPEG"),
     "progressive JPEG": lambda: saved(noise(), "JPEG", progressive=True),
     "JPEG for print": lambda: saved(noise("CMYK"), "JPEG"),
+    "JPEG for print, with a large profile": lambda: saved(noise("CMYK"), "JPEG", icc_profile=ink(26)),
     "PNG": lambda: saved(noise(), "PNG", compress_level=1),
     "PNG of a palette": lambda: saved(noise("P"), "PNG", compress_level=1),
     "PNG of a palette, transparent": lambda: saved(noise("P"), "PNG", compress_level=1, transparency=0),
     "PNG, grey and transparent": lambda: saved(noise("LA"), "PNG", compress_level=1),
     "PNG, transparent": lambda: saved(noise("RGBA"), "PNG", compress_level=1),
+    "PNG, grey of 16 bits": lambda: sixteen(0, 2),
+    "PNG, grey of 16 bits, one transparent": lambda: sixteen(0, 2, chunk(b"tRNS", bytes(2))),
+    "PNG of 16 bits": lambda: sixteen(2, 6),
+    "PNG of 16 bits, one transparent": lambda: sixteen(2, 6, chunk(b"tRNS", bytes(6))),
+    "PNG of 16 bits, transparent": lambda: sixteen(6, 8),
     "PNG, transparent and moving": lambda: moving("RGBA", "PNG", compress_level=1),
     "GIF": lambda: saved(noise("P"), "GIF"),
     "GIF, transparent and moving": lambda: moving("P", "GIF", transparency=0, disposal=2),
