@@ -12,6 +12,8 @@ from .http import ApiRequest
 from .jsonbody import Base64Image, JsonBody, loads
 from .schemas import ImageBody, ImageForm, load, split_tags
 
+_FORM_FIELDS = tuple(ImageForm().fields)
+_SEE_ERRORS = "See errors for what is wrong with each field."
 DOCUMENT_BYTES = 64 * 1024  # of JSON, or of a form, beside the picture itself
 
 
@@ -98,10 +100,10 @@ async def _read_form(request: ApiRequest, max_bytes: int) -> dict[str, Any]:
     filename: str | None = None
     tags: list[str] = []
     async for part in form_parts(request):
+        if part.name not in _FORM_FIELDS:
+            raise _misplaced(part)
         if part.name in form:
-            # A name that is none of ours is only in the form to be refused: it is not repeated here.
-            name = part.name if part.name in ImageForm().fields else "_unknown"
-            raise InvalidRequest("See errors for what is wrong with each field.", {name: ["Must be given once."]})
+            raise InvalidRequest(_SEE_ERRORS, {part.name: ["Must be given once."]})
         if part.name == "file":
             filename = part.filename
             form["file"] = await _read_file(part, _buffer(request, max_bytes), max_bytes)
@@ -114,6 +116,14 @@ async def _read_form(request: ApiRequest, max_bytes: int) -> dict[str, Any]:
         **form,
         **({"tags": tags} if tags else {}),
     }
+
+
+def _misplaced(part: Part) -> InvalidRequest:
+    """Return the error for a part whose name is not a field. It stays unread, since it may be a whole picture."""
+    errors = {"_unknown": [f"There are fields that do not exist; the fields are: {', '.join(_FORM_FIELDS)}."]}
+    if part.filename is not None:
+        errors["file"] = ["Send the picture in the form field named file."]
+    return InvalidRequest(_SEE_ERRORS, errors)
 
 
 async def _read_file(part: Part, buffer: BytesIO, max_bytes: int) -> Base64Image:

@@ -1,16 +1,20 @@
 """multipart/form-data as it streams in (RFC 7578). Nothing is kept but what the reader keeps."""
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 
-from .errors import InvalidRequest, TooLarge, UnsupportedMediaType
+from .errors import InvalidFilename, InvalidRequest, TooLarge, UnsupportedMediaType
 from .http import ApiRequest
 from .model import ByteStream
 
 _FIELD_BYTES = 64 * 1024  # a text field
 _PARTS = 100
+# A quote without an end takes the rest, so that the header is walked once.
+_PARAMETER = re.compile(r';\s*([\w*-]+)\s*=\s*("(?:\\.|[^"\\])*"?|[^;"\s]*)', re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +47,32 @@ async def form_parts(request: ApiRequest) -> AsyncIterator[Part]:
     events = _events(request)
     async for event in events:
         if isinstance(event, MultipartSegment):
-            part = Part(event.name or "", event.filename, event.content_type, _until_end(events))
+            part = Part(event.name or "", _filename(event), event.content_type, _until_end(events))
             yield part
             async for _ in part.chunks:  # what the reader did not want
                 pass
+
+
+def _filename(segment: MultipartSegment) -> str | None:
+    """Return the name of a part's file, None where it has none. Raises InvalidFilename.
+
+    RFC 7578 section 4.2 forbids `filename*`, but .NET and older releases of urllib3 send it for names beyond ASCII,
+    with an approximation in `filename` or with nothing. So it wins, as RFC 6266 section 4.3 has it.
+    """
+    disposition = dict(segment.headerlist).get("Content-Disposition", "")
+    parameters: dict[str, str] = {name.lower(): value for name, value in _PARAMETER.findall(disposition)}
+    extended = parameters.get("filename*")
+    if extended is None:
+        filename: str | None = segment.filename
+        return filename
+    charset, _, encoded = extended.strip('"').partition("'")
+    try:
+        if charset.lower() in {"utf-8", "iso-8859-1"}:  # RFC 8187 section 3.2.1
+            return unquote(encoded.partition("'")[2], charset, "strict")
+    except UnicodeDecodeError:
+        pass
+    message = "Encode filename* as RFC 8187 asks: UTF-8''photo%20%C3%A9.jpg."
+    raise InvalidFilename("See errors for what is wrong with each field.", {"filename": [message]})
 
 
 async def _until_end(events: AsyncIterator[MultipartSegment | bytes | None]) -> AsyncIterator[bytes]:

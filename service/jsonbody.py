@@ -109,7 +109,7 @@ class JsonBody:
         """Keep JSON text from `at` on; return where it ends: with the chunk, or where a picture begins."""
         kept = len(self._text)
         if kept >= self._text_limit:
-            raise TooLarge(f"The JSON beside {self._field} is over {self._text_limit} bytes.")
+            raise TooLarge(f"Send the picture as {self._field}: the other JSON is over {self._text_limit} bytes.")
         self._text += chunk[at : at + self._text_limit - kept]
         self._walk()
         if self._reader is not None:

@@ -61,8 +61,10 @@ class StorageRoutes:
         async for part in form_parts(request):
             if part.name == "file":
                 return await self._receive(fields, part)
+            if part.filename is not None:
+                raise InvalidRequest("Send the picture in the form field named file, after all other fields.")
             fields[part.name] = await part.text()
-        raise InvalidRequest("The form has no file.")
+        raise InvalidRequest("Send the picture in the form field named file.")
 
     async def _receive(self, fields: dict[str, str], part: Part) -> ApiResponse:
         grant = self._signer.check_post(fields)

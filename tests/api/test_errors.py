@@ -178,6 +178,32 @@ async def test_an_unknown_field_of_a_form_is_refused(api: ApiClient, field: str)
         assert answer.json["errors"].keys() == {"_unknown"}
 
 
+@pytest.mark.parametrize("field", ["image", "picture", "files[]", "File", ""])
+@pytest.mark.parametrize("data", [DATA, MARK.encode(), b"x" * 200_000], ids=["a picture", "text", "long"])
+async def test_a_file_in_another_field_is_told_which_is_expected(api: ApiClient, field: str, data: bytes) -> None:
+    kind, body = form({"user_id": "ada", "title": "T"}, data)
+    answer = await api.post(
+        "/images", body=body.replace(b'name="file"', f'name="{field}"'.encode()), headers={"Content-Type": kind}
+    )
+    assert_refused(answer, 400, "invalid_request")
+    assert answer.json["errors"].keys() == {"_unknown", "file"}
+    assert "field named file" in answer.json["errors"]["file"][0]
+
+
+async def test_a_file_without_a_filename_in_another_field_is_told_the_fields(api: ApiClient) -> None:
+    kind, body = form({"user_id": "ada", "title": "T"}, DATA)
+    other = body.replace(b'name="file"; filename="photo.jpg"', b'name="image"')
+    answer = await api.post("/images", body=other, headers={"Content-Type": kind})
+    assert_refused(answer, 400, "invalid_request")
+    assert "file" in answer.json["errors"]["_unknown"][0]
+
+
+async def test_a_picture_under_another_name_in_json_is_told_which_is_expected(api: ApiClient) -> None:
+    answer = await api.post("/images", {**some_details(), "image": base64_of(b"x" * 200_000)})
+    assert_refused(answer, 413, "too_large")
+    assert "image_data" in answer.json["detail"]
+
+
 @pytest.mark.parametrize("field", ["user_id", "title", "description", "filename"])
 async def test_a_form_s_field_is_given_once(api: ApiClient, field: str) -> None:
     answer = await api.upload_form([*some_details(description="D").items(), (field, MARK)])
@@ -279,6 +305,18 @@ async def test_a_filename_that_could_do_harm_is_refused(api: ApiClient, filename
 async def test_a_form_s_filename_that_could_do_harm_is_refused(api: ApiClient, filename: str) -> None:
     answer = await api.upload_form({"user_id": "ada", "title": "T"}, filename=filename)
     assert_refused(answer, 400, "invalid_filename")
+
+
+@pytest.mark.parametrize(
+    "filename",
+    ["UTF-8''%FF.jpg", "UTF-16''a.jpg", "photo.jpg", "''photo.jpg", '"', "UTF-8''a%2Fb.jpg", "UTF-8''%00"],
+)
+async def test_an_encoded_filename_of_a_form_that_cannot_be_one_is_refused(api: ApiClient, filename: str) -> None:
+    kind, body = form({"user_id": "ada", "title": "T"}, DATA)
+    encoded = body.replace(b'filename="photo.jpg"', f"filename*={filename}".encode())
+    answer = await api.post("/images", body=encoded, headers={"Content-Type": kind})
+    assert_refused(answer, 400, "invalid_filename")
+    assert answer.json["errors"].keys() == {"filename"}
 
 
 async def test_a_quote_in_a_form_s_filename_is_fine(api: ApiClient) -> None:

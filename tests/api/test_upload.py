@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.api.client import ApiClient, some_details
+from tests.api.client import ApiClient, form, some_details
 from tests.pictures import base64_of, oriented, picture, sha256_of
 
 FIELDS = {
@@ -46,7 +46,7 @@ async def test_a_base64_upload_is_answered_with_the_image_as_it_is_now_published
         "description": "In June",
         "tags": ["nature", "Sunset"],
         "filename": "a.jpg",
-        "visibility": "private",
+        "visibility": "public",
         "content_type": "image/jpeg",
         "file_size": len(data),
         "updated_at": metadata["created_at"],
@@ -137,6 +137,28 @@ async def test_a_form_gives_tags_with_commas_or_repeated(api: ApiClient, sent: l
 async def test_a_form_takes_the_filename_from_the_file(api: ApiClient) -> None:
     answer = await api.upload_form({"user_id": "ada", "title": "A"}, filename="naïve.jpg")
     assert answer.json["metadata"]["filename"] == "naïve.jpg"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "filename*=UTF-8''na%C3%AFve%20%22photo%22.jpg",
+        "filename*=utf-8'en'na%C3%AFve%20%22photo%22.jpg",
+        "filename*=iso-8859-1''na%EFve%20%22photo%22.jpg",
+        "filename=\"na_ve.jpg\"; filename*=UTF-8''na%C3%AFve%20%22photo%22.jpg",
+        "FileName* = \"UTF-8''na%C3%AFve%20%22photo%22.jpg\"; filename==?utf-8?B?bmHDr3ZlLmpwZw==?=",
+    ],
+)
+async def test_a_form_s_filename_may_be_encoded(api: ApiClient, said: str) -> None:
+    kind, body = form({"user_id": "ada", "title": "T"}, picture())
+    encoded = body.replace(b'filename="photo.jpg"', said.encode())
+    answer = await api.post("/images", body=encoded, headers={"Content-Type": kind})
+    assert answer.json["metadata"]["filename"] == 'naïve "photo".jpg'
+
+
+async def test_what_looks_encoded_inside_of_a_filename_is_a_part_of_it(api: ApiClient) -> None:
+    answer = await api.upload_form({"user_id": "ada", "title": "T"}, filename="a; filename*=UTF-8''b.jpg")
+    assert answer.json["metadata"]["filename"] == "a; filename*=UTF-8''b.jpg"
 
 
 @pytest.mark.parametrize("order", ["before", "after"])
