@@ -4,7 +4,6 @@ Set as the function's handler: `lambda_adapter.api.handler`.
 """
 
 import re
-import string
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import cached_property
@@ -20,7 +19,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from service.api import Api
 from service.errors import InvalidRequest, PixdepotError, TooLarge
-from service.http import ApiRequest, ApiResponse, Route
+from service.http import ApiRequest, ApiResponse, Route, plain_path
 from service.metrics import UNROUTED
 
 from .environment import Environment
@@ -32,7 +31,6 @@ Resolver = APIGatewayRestResolver | APIGatewayHttpResolver
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 PAYLOAD_BYTES = 6 * 2**20 - 64 * 2**10
 _WITHOUT_BODY = frozenset({204, 304})
-_UNRESERVED = frozenset(string.ascii_letters + string.digits + "-._~")
 
 metrics = Metrics(namespace="Pixdepot", service="pixdepot")
 
@@ -53,21 +51,8 @@ class ApiHandler:
 
     def __call__(self, event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         """Return the proxy integration's response to one event. Never raises for what a client sent."""
-        if event.get("version") == "2.0":
-            return self._environment.run(
-                self._http.resolve_async({**event, "rawPath": _plain(event["rawPath"])}, context)
-            )
-        return self._environment.run(self._rest.resolve_async({**event, "path": _plain(event["path"])}, context))
-
-
-def _plain(path: str) -> str:
-    """Return a path without the percent-encoding that changes nothing, for the routers (RFC 3986 6.2.2.2)."""
-
-    def decoded(found: re.Match[str]) -> str:
-        letter = chr(int(found[1], 16))
-        return letter if letter in _UNRESERVED else found[0]
-
-    return re.sub("%([0-9A-Fa-f]{2})", decoded, path)
+        resolver, name = (self._http, "rawPath") if event.get("version") == "2.0" else (self._rest, "path")
+        return self._environment.run(resolver.resolve_async({**event, name: plain_path(event[name])}, context))
 
 
 def _routed(resolver: Resolver, api: Api) -> Resolver:
@@ -131,7 +116,7 @@ def _claims(authorizer: dict[str, Any]) -> dict[str, Any] | None:
 
 def _base_url(context: dict[str, Any], path: str) -> str:
     """Return where the client reached the API: below its stage, or at a domain that leads to the stage."""
-    asked = _plain(context["path"] if "path" in context else context["http"]["path"])
+    asked = plain_path(context["path"] if "path" in context else context["http"]["path"])
     return f"https://{context.get('domainName', 'localhost')}{asked.removesuffix(path)}"
 
 

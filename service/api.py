@@ -71,7 +71,7 @@ OPERATIONS = (
     ),
     Operation(
         "GET", "/images/{image_id}", endpoints.get_image, schemas.View, query=schemas.ViewQuery,
-        errors=(errors.NotFound, errors.ObjectMissing, errors.RangeNotSatisfiable),
+        errors=(errors.NotFound, errors.ObjectMissing, errors.PreconditionFailed, errors.RangeNotSatisfiable),
     ),
     Operation(
         "GET", "/images/{image_id}/content", endpoints.get_content, schemas.Elsewhere, 302,
@@ -95,8 +95,8 @@ OPERATIONS = (
         "DELETE", "/images/{image_id}", endpoints.delete_image, schemas.Removed,
         query=schemas.OwnerQuery, body=schemas.OwnerBody,
         errors=(
-            errors.InvalidJson, errors.Forbidden, errors.UserMismatch, errors.NotFound, errors.TooLarge,
-            errors.UnsupportedMediaType, errors.TooManyRequests,
+            errors.InvalidJson, errors.Forbidden, errors.UserMismatch, errors.NotFound, errors.PreconditionFailed,
+            errors.TooLarge, errors.UnsupportedMediaType, errors.TooManyRequests,
         ),
     ),
     Operation(
@@ -147,7 +147,7 @@ class Api:
         return Api(self.services, (*self._beside, *routes))
 
     def match(self, method: str, path: str) -> tuple[Route | None, Mapping[str, str]]:
-        """Return the route that answers a method at a path, as far as it is decoded, and what it found in the path.
+        """Return the route that answers a method at a path, see `plain_path`, and what it found in the path.
 
         None where there is none. GET's answer HEAD.
         """
@@ -172,21 +172,32 @@ class Api:
 
     async def dispatch(self, route: Route | None, request: ApiRequest) -> ApiResponse:
         """Return the answer to a request that a skin has matched to a route, or to none. Never raises."""
-        given = request.headers.get("x-request-id", "")
-        request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        request_id = _request_id(request.headers)
         operation = route.operation if route else UNROUTED
         with logs.request(request_id):
             started, body = time.perf_counter(), _Body(request.body)
             response, fault = await self._traced(operation, route, request, body, request_id)
             seconds = time.perf_counter() - started
             _log_answered(operation, request, response, seconds, fault)
-        cross_origin = cors_headers(self.services.settings.cors_origins, request)
-        response = response.with_headers({"X-Request-ID": request_id, **cross_origin})
+        response = self._marked(response, request_id, request.headers)
         if request.method == "HEAD" and isinstance(response.body, bytes) and response.length is None:
             response = replace(response, body=b"", length=len(response.body))
         counted = self.services.depot.metrics.requests[operation]
         counted.answered(response.status, seconds, body.received)
         return _counting(response, counted)
+
+    def refuse(self, error: PixdepotError, headers: Mapping[str, str] | None) -> ApiResponse:
+        """Return the answer to a request that a skin refuses. `headers` are None where it cannot read them."""
+        request_id = _request_id(headers or {})
+        response = problem(error, request_id)
+        self.services.depot.metrics.requests[UNROUTED].statuses[response.status] += 1
+        logger.info("refused", extra={"request_id": request_id, "status": response.status})
+        return self._marked(response, request_id, headers)
+
+    def _marked(self, response: ApiResponse, request_id: str, headers: Mapping[str, str] | None) -> ApiResponse:
+        """Return a response with the request's ID, and with the permission to read it for pages that have it."""
+        cross_origin = cors_headers(self.services.settings.cors_origins, headers)
+        return response.with_headers({"X-Request-ID": request_id, **cross_origin})
 
     async def _traced(
         self, operation: str, route: Route | None, request: ApiRequest, body: "_Body", request_id: str
@@ -215,9 +226,10 @@ class Api:
             return problem(unforeseen, request_id), error
 
     def allowed(self, path: str) -> list[str]:
-        """Return the methods that a path takes, sorted. Raises NotFound where it takes none."""
+        """Return the methods that a path takes (see `plain_path`), sorted. Raises NotFound where it takes none."""
         methods = {each.method for each in self.routes if each.match(path) is not None}
-        if not methods:
+        # No ID has a slash in it, so an encoded one leads nowhere, whatever the method.
+        if not methods or "%2f" in path.lower():
             raise NotFound("There is no such path; /openapi.json lists those there are.")
         return sorted(methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set()))
 
@@ -225,10 +237,14 @@ class Api:
         allowed = self.allowed(request.path)
         if request.method != "OPTIONS":
             raise MethodNotAllowed(allowed)
-        allow = {"Allow": ", ".join(allowed)}
-        return ApiResponse(
-            204, {**allow, **preflight_headers(self.services.settings.cors_origins, request, allowed)}
-        )
+        granted = preflight_headers(self.services.settings.cors_origins, request.headers, allowed)
+        return ApiResponse(204, {"Allow": ", ".join(allowed), **granted})
+
+
+def _request_id(headers: Mapping[str, str]) -> str:
+    """Return the client's own id for a request, where it can be one, or a new one."""
+    given = headers.get("x-request-id", "")
+    return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
 
 
 def _log_answered(

@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-from .http import ApiRequest
-
 _REQUEST_HEADERS = (
     "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Range, X-Request-ID, "
     "x-amz-checksum-sha256"
@@ -12,27 +10,33 @@ _RESPONSE_HEADERS = "Content-Range, ETag, Link, Location, Retry-After, X-Request
 _MAX_AGE = 7200  # seconds; browsers keep a preflight no longer
 
 
-def _allowed(origins: Sequence[str], request: ApiRequest) -> bool:
-    origin = request.headers.get("origin")
+def _allowed(origins: Sequence[str], headers: Mapping[str, str]) -> bool:
+    origin = headers.get("origin")
     return origin is not None and ("*" in origins or origin in origins)
 
 
-def cors_headers(origins: Sequence[str], request: ApiRequest) -> Mapping[str, str]:
-    """Return the header fields that let the page at the request's Origin read the response."""
+def cors_headers(origins: Sequence[str], headers: Mapping[str, str] | None) -> Mapping[str, str]:
+    """Return the header fields that let the page at a request's Origin read the response.
+
+    `headers` are the request's, None where they cannot be read: the response to that holds nothing but the reason,
+    so any page may read it as soon as one is listed.
+    """
     if not origins:
         return {}
-    if not _allowed(origins, request):
+    if headers is not None and not _allowed(origins, headers):
         return {"Vary": "Origin"}
     return {
-        "Access-Control-Allow-Origin": request.headers["origin"],
+        "Access-Control-Allow-Origin": "*" if headers is None else headers["origin"],
         "Access-Control-Expose-Headers": _RESPONSE_HEADERS,
         "Vary": "Origin",
     }
 
 
-def preflight_headers(origins: Sequence[str], request: ApiRequest, methods: Sequence[str]) -> Mapping[str, str]:
+def preflight_headers(
+    origins: Sequence[str], headers: Mapping[str, str], methods: Sequence[str]
+) -> Mapping[str, str]:
     """Return the further header fields of an answer to OPTIONS, when it is a preflight that is granted."""
-    if "access-control-request-method" not in request.headers or not _allowed(origins, request):
+    if "access-control-request-method" not in headers or not _allowed(origins, headers):
         return {}
     return {
         "Access-Control-Allow-Methods": ", ".join(methods),

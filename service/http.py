@@ -1,21 +1,23 @@
 """A request and a response, in no framework's words. Skins translate; everything behind them speaks this."""
 
 import re
+import string
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from typing import Any
 from urllib.parse import quote, unquote
 
-from .errors import InvalidRequest, RangeNotSatisfiable, TooLarge
+from .errors import InvalidRequest, PreconditionFailed, RangeNotSatisfiable, TooLarge
 from .model import ByteStream
 
+_UNRESERVED = frozenset(string.ascii_letters + string.digits + "-._~")
 _KEY = re.compile(r'[!#-~][!-~]{0,254}|"(?:[ !#-\[\]-~]|\\["\\]){1,255}"')
 
 
 @dataclass(frozen=True, slots=True)
 class ApiRequest:
-    """One request. Header names are lower-case; path parameters and the query are percent-decoded.
+    """One request. Header names are lower-case; path parameters and the query are percent-decoded, `path` is not.
 
     `base_url` is where the service was reached, without a trailing slash: links begin with it. `payload_limit` is
     how many characters of an answer the skin can carry, None where there is no limit. `claims` are what a gateway
@@ -117,6 +119,19 @@ def _pattern(template: str) -> re.Pattern[str]:
     return re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", spans))
 
 
+def plain_path(path: str) -> str:
+    """Return a path without the percent-encoding that changes nothing (RFC 3986 section 6.2.2.2).
+
+    What stays encoded is no separator: `%2F` belongs to its segment.
+    """
+
+    def decoded(found: re.Match[str]) -> str:
+        letter = chr(int(found[1], 16))
+        return letter if letter in _UNRESERVED else found[0]
+
+    return re.sub("%([0-9A-Fa-f]{2})", decoded, path)
+
+
 @lru_cache(maxsize=4096)  # the same file names keep coming back
 def content_disposition(kind: str, filename: str) -> str:
     """Return a Content-Disposition value that gives the filename back safely (RFC 6266, RFC 8187).
@@ -135,16 +150,49 @@ class Span:
     stop: int
 
 
-def not_modified(headers: Mapping[str, str], etag: str) -> bool:
+def _named(condition: str) -> list[str]:
+    """Return the entity tags that a condition names, as they are written."""
+    return [each.strip() for each in condition.split(",")]
+
+
+def if_none_match(headers: Mapping[str, str], etag: str) -> bool:
     """Return whether If-None-Match names this ETag (RFC 9110 section 13.1.2: weak comparison)."""
-    named = headers.get("if-none-match", "")
-    return named.strip() == "*" or etag in [part.strip().removeprefix("W/") for part in named.split(",")]
+    condition = headers.get("if-none-match", "")
+    return condition.strip() == "*" or etag in [each.removeprefix("W/") for each in _named(condition)]
 
 
 def if_match(headers: Mapping[str, str], etag: str) -> bool:
     """Return whether If-Match is absent or names this ETag (RFC 9110 section 13.1.1: strong comparison)."""
-    named = headers.get("if-match", "*")
-    return named.strip() == "*" or etag in [part.strip() for part in named.split(",")]
+    condition = headers.get("if-match", "*")
+    return condition.strip() == "*" or etag in _named(condition)
+
+
+def not_modified(headers: Mapping[str, str], etag: str) -> bool:
+    """Return whether the client of a GET or HEAD has this representation already.
+
+    The conditions are taken in the order of RFC 9110 section 13.2.2; those on dates say nothing here, where nothing
+    has a Last-Modified. Raises PreconditionFailed where If-Match does not hold.
+    """
+    if not if_match(headers, etag):
+        raise PreconditionFailed("If-Match names another ETag than the current one.")
+    return if_none_match(headers, etag)
+
+
+_CODING = re.compile(r"\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*(?:;\s*q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)\s*)?", re.ASCII)
+
+
+def takes_gzip(headers: Mapping[str, str]) -> bool:
+    """Return whether gzip is to be sent rather than plain bytes, by Accept-Encoding (RFC 9110 section 12.5.3).
+
+    Where a client refuses both, it gets plain bytes, as section 12.4.1 allows.
+    """
+    weights: dict[str, float] = {}
+    for each in headers.get("accept-encoding", "").lower().split(","):
+        if coding := _CODING.fullmatch(each):
+            weights[coding[1].removeprefix("x-")] = float(coding[2] or 1)
+    others = weights.get("*", 0.0)
+    gzip, identity = weights.get("gzip", others), weights.get("identity", others)
+    return gzip > 0 and gzip >= identity
 
 
 def requested_span(headers: Mapping[str, str], etag: str, size: int) -> Span | None:
@@ -178,7 +226,7 @@ async def representation(
 ) -> ApiResponse:
     """Return the answer to a GET or HEAD of stored bytes: 200, 206 or 304. `read(start, stop)` opens them.
 
-    Raises RangeNotSatisfiable, and what `read` raises. A HEAD reads nothing.
+    Raises PreconditionFailed, RangeNotSatisfiable, and what `read` raises. A HEAD reads nothing.
     """
     validators = {**headers, "ETag": etag, "Accept-Ranges": "bytes"}
     if not_modified(request.headers, etag):

@@ -5,17 +5,16 @@ import contextlib
 import ipaddress
 import logging
 import re
-import secrets
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
-from urllib.parse import unquote
 
 from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import BadHttpMethod, LineTooLong
+from yarl import URL
 
 from .api import Api
 from .errors import (
@@ -26,10 +25,8 @@ from .errors import (
     RequestTimeout,
     UriTooLong,
 )
-from .http import ApiRequest, ApiResponse
-from .metrics import UNROUTED
+from .http import ApiRequest, ApiResponse, plain_path
 from .page import page_routes
-from .problems import problem
 from .prometheus import metrics_route
 from .reader import reader_routes
 from .runtime import open_service
@@ -41,8 +38,9 @@ _DRAIN = 30.0  # seconds that requests in flight have after SIGTERM
 _LAST_SECOND = 1.0  # and those have that came on open connections meanwhile
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _NAME = {"Server": "pixdepot"}  # in the place of aiohttp's own, which tells versions
-# Bytes. Two different ones, since it is by the limit that the parser tells a long target from a long header field.
-_MOST_TARGET, _MOST_FIELD = 8190, 8192
+_MOST_TARGET, _MOST_FIELD = 8190, 8192  # bytes
+_MOST_LINE = 64 * 1024  # bytes: what is longer is not read, and what is as long can be told why it is refused
+_MOST_SEEN = 2 * _MOST_LINE  # bytes of a head that are kept for the case that it cannot be read
 _READ_AHEAD = 128 * 1024  # bytes of a body, for each connection, that nobody has asked for yet
 _HOST = re.compile(r"[A-Za-z0-9._~:\[\]-]{1,255}")
 
@@ -79,18 +77,17 @@ class _Front:
         assert task is not None  # noqa: S101 - this is a coroutine
         self._tasks.add(task)  # until its answer is sent
         task.add_done_callback(self._tasks.discard)
-        if request.version.major != 1:
-            return _refusal(self._api, InvalidRequest("This is a server of HTTP/1.1."))
-        host = _host(request)
-        if not _HOST.fullmatch(host):
-            return _refusal(self._api, InvalidRequest("The Host header must name the host, once."))
-        route, parameters = self._api.match(request.method, request.rel_url.path_safe)
+        headers, host = _headers(request), _host(request)
+        if error := _unacceptable(request, host):
+            return _refusal(self._api, error, headers)
+        path = plain_path(request.rel_url.raw_path)
+        route, parameters = self._api.match(request.method, path)
         translated = ApiRequest(
             method=request.method,
-            path=request.path,
+            path=path,
             body=_body(request, self._deadlines),
             query=tuple(request.query.items()),
-            headers={name.lower(): value for name, value in request.headers.items()},
+            headers=headers,
             parameters=parameters,
             base_url=self._api.services.settings.public_url or f"{request.scheme}://{host}",
         )
@@ -136,6 +133,31 @@ def _close(response: web.StreamResponse) -> None:
     response.headers["Connection"] = "close"
 
 
+def _headers(request: web.BaseRequest) -> dict[str, str]:
+    """Return the header fields by lower-case names; those that are repeated are lists (RFC 9110 section 5.3)."""
+    headers: dict[str, str] = {}
+    for field, value in request.headers.items():
+        name = field.lower()
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
+
+
+def _unacceptable(request: web.BaseRequest, host: str) -> PixdepotError | None:
+    """Return why a request that is well-formed is not answered, None where it is."""
+    if request.version.major != 1:
+        return InvalidRequest("This is a server of HTTP/1.1.")
+    if not _HOST.fullmatch(host):
+        return InvalidRequest("The Host header must name the host, once.")
+    # A preflight may be long: a page that is refused it cannot read why its request would be.
+    if len(request.raw_path) > _MOST_TARGET and request.method != "OPTIONS":
+        return _too_long()
+    return None
+
+
+def _too_long() -> PixdepotError:
+    return UriTooLong(f"A target may have {_MOST_TARGET:,} bytes.")
+
+
 def _host(request: web.BaseRequest) -> str:
     """Return the host that the client speaks to; only HTTP/1.0 may leave it open."""
     hosts = request.headers.getall("Host", [])
@@ -169,14 +191,10 @@ async def _body(request: web.BaseRequest, deadlines: Deadlines) -> AsyncIterator
         yield chunk
 
 
-def _refusal(api: Api, error: PixdepotError) -> web.Response:
+def _refusal(api: Api, error: PixdepotError, headers: Mapping[str, str] | None) -> web.Response:
     """Return the answer to a request that cannot be passed on; the connection ends with it."""
-    request_id = secrets.token_hex(8)
-    answer = problem(error, request_id)
-    api.services.depot.metrics.requests[UNROUTED].statuses[answer.status] += 1
-    logger.info("refused", extra={"request_id": request_id, "status": answer.status})
-    headers = {**_NAME, **answer.headers, "X-Request-ID": request_id}
-    response = web.Response(status=answer.status, headers=headers, body=answer.body)
+    answer = api.refuse(error, headers)
+    response = web.Response(status=answer.status, headers={**_NAME, **answer.headers}, body=answer.body)
     _close(response)
     return response
 
@@ -203,19 +221,20 @@ class _Timer:
 class _Connection(web.RequestHandler):
     """aiohttp's own, with deadlines; and what is not HTTP is answered like any other mistake."""
 
-    __slots__ = ("_answer_due", "_api", "_head_due")
+    __slots__ = ("_answer_due", "_api", "_beginning", "_head_due")
 
     def __init__(self, api: Api, deadlines: Deadlines, **options: Any) -> None:
         super().__init__(
             keepalive_timeout=deadlines.idle,
             lingering_time=deadlines.linger,
-            max_line_size=_MOST_TARGET,
+            max_line_size=_MOST_LINE,
             max_field_size=_MOST_FIELD,
             read_bufsize=_READ_AHEAD,
             auto_decompress=False,
             **options,
         )
         self._api = api
+        self._beginning = b""  # of the latest head, to know whose it is where it cannot be read
         self._head_due = _Timer(deadlines.head, self._loop)
         self._answer_due = _Timer(deadlines.stall, self._loop)
 
@@ -227,6 +246,9 @@ class _Connection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
+        if data and self._waiter is not None and not self._waiter.done():
+            end = data.find(b"\r\n\r\n", 0, _MOST_SEEN)
+            self._beginning = data[: end + 2 if end >= 0 else _MOST_SEEN]
         super().data_received(data)
         if self._waiter is None or self._waiter.done():  # a whole head is here, or its body is being read
             self._head_due.stop()
@@ -259,28 +281,36 @@ class _Connection(web.RequestHandler):
     ) -> web.StreamResponse:
         """Return the answer to what aiohttp cannot read, or to a failure outside of `Api.dispatch`."""
         if status == 400:
-            return _refusal(self._api, _misread(exc, self._api))
+            return _refusal(self._api, _misread(exc, self._api), _seen(self._beginning))
         self.log_exception("An answer could not be sent", exc_info=exc)
         if request.writer.output_size:
             raise ConnectionError("Part of an answer is sent already.")
-        return _refusal(self._api, PixdepotError("This is the service's fault."))
+        return _refusal(self._api, PixdepotError("This is the service's fault."), _headers(request))
 
 
 # The parser's words, which quote the line: there is no other way to know it.
 _UNKNOWN_METHOD = re.compile(r"""b['"][A-Z][A-Z-]* (/[^ ?#]*)[^ ]* HTTP/1\.[01]['"]""")
 _TOO_MANY_FIELDS = "Too many headers received"
+_ORIGIN = re.compile(rb"\r\norigin:[ \t]*([!-~]+)[ \t]*\r\n", re.IGNORECASE)
+
+
+def _seen(data: bytes) -> dict[str, str] | None:
+    """Return the one header field that matters of a request that aiohttp cannot read, None if it has none."""
+    found = _ORIGIN.search(data)
+    return {"origin": found[1].decode("ascii")} if found else None
 
 
 def _misread(exc: BaseException | None, api: Api) -> PixdepotError:
     """Return what is wrong with a request that aiohttp cannot read."""
     said = getattr(exc, "message", "")
-    if isinstance(exc, LineTooLong) and exc.args[1] == _MOST_TARGET:
-        return UriTooLong(f"A target may have {_MOST_TARGET:,} bytes.")
+    # It is by the limit that the parser tells a long target from a long header field.
+    if isinstance(exc, LineTooLong) and exc.args[1] == _MOST_LINE:
+        return _too_long()
     if isinstance(exc, LineTooLong) or said == _TOO_MANY_FIELDS:
         return FieldsTooLarge(f"A header field may have {_MOST_FIELD:,} bytes, and a request 128 of them.")
     if isinstance(exc, BadHttpMethod) and (line := _UNKNOWN_METHOD.search(said)):
         try:
-            return MethodNotAllowed(api.allowed(unquote(line[1])))
+            return MethodNotAllowed(api.allowed(plain_path(line[1])))
         except PixdepotError as error:
             return error
     return InvalidRequest("The request is not well-formed HTTP.")
@@ -290,7 +320,7 @@ def _misread(exc: BaseException | None, api: Api) -> PixdepotError:
 async def answering(api: Api, listening: socket.socket, deadlines: Deadlines = _DEADLINES) -> AsyncIterator[None]:
     """Answer what comes to a listening socket; at the end take nothing new, and finish what is in flight."""
     depot = api.services.depot
-    origin = depot.objects.origin
+    origin = depot.objects.origin or _origin(depot.settings.public_url)
     api = api.beside(*page_routes(origin), *reader_routes(origin), metrics_route(depot))
     front = _Front(api, deadlines)
     # Nobody answers "Expect: 100-continue" before somebody reads the body: it may be refused before.
@@ -306,6 +336,11 @@ async def answering(api: Api, listening: socket.socket, deadlines: Deadlines = _
         server.close()
         await front.end(_DRAIN)
         await runner.cleanup()
+
+
+def _origin(url: str) -> str:
+    """Return the origin of a URL; nothing of no URL."""
+    return str(URL(url).origin()) if url else ""
 
 
 def listen(host: str, port: int) -> socket.socket:

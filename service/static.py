@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from .http import ApiRequest, ApiResponse, Route, not_modified
+from .http import ApiRequest, ApiResponse, Route, not_modified, takes_gzip
 
 _TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -35,7 +35,7 @@ def file_route(operation: str, path: str, file: Path, headers: Mapping[str, str]
 def page_headers(storage_origin: str) -> dict[str, str]:
     """Return what keeps a browser from doing anything for a page but to show it and to speak to the service.
 
-    `storage_origin` is where pictures come from and go to; empty where that is the service itself.
+    `storage_origin` is where links to pictures lead; empty where that is the page's own origin by any name.
     """
     storage = f" {storage_origin}" if storage_origin else ""
     policy = (
@@ -76,8 +76,11 @@ class _File:
     gzipped: _Coded
 
     def answer(self, request: ApiRequest, headers: Mapping[str, str]) -> ApiResponse:
-        """Return the answer to a GET or HEAD: 200 or 304, compressed where the client can take that."""
-        compressed = "gzip" in request.headers.get("accept-encoding", "")
+        """Return the answer to a GET or HEAD: 200 or 304, compressed where the client can take that.
+
+        Raises PreconditionFailed.
+        """
+        compressed = takes_gzip(request.headers)
         coded = self.gzipped if compressed else self.plain
         fields = {**headers, "ETag": coded.etag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
         if not_modified(request.headers, coded.etag):

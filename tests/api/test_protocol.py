@@ -83,6 +83,28 @@ async def test_a_path_may_be_percent_encoded_once(api: ApiClient) -> None:
     assert (await api.get(f"/images/{twice}")).outcome == (404, "not_found")
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/images%2F{}"),
+        ("DELETE", "/images%2f{}"),
+        ("GET", "/images/{}%2Fcontent"),
+        ("DELETE", "/images/{}%2Fcontent"),
+        ("DELETE", "/images/a%2Fb"),
+        ("POST", "/uploads/{}%2Fcomplete"),
+        ("PUT", "/images/a%2Fb"),
+        ("OPTIONS", "/images%2F{}"),
+        ("OPTIONS", "/images/{}%2Fcontent"),
+    ],
+)
+async def test_an_encoded_slash_separates_nothing(api: ApiClient, method: str, path: str) -> None:
+    image_id = (await api.uploaded())["image_id"]
+    answer = await api.request(method, path.format(image_id), json={"user_id": "ada"})
+    assert answer.outcome == (404, "not_found")
+    assert "Allow" not in answer.headers
+    assert (await api.get(f"/images/{image_id}")).status == 200  # nor is it taken for what it would be decoded
+
+
 async def test_a_query_may_be_percent_encoded_or_use_plus_for_blanks(api: ApiClient, user: str) -> None:
     await api.uploaded(user_id=user, title="a b+c&d=é")
     for title in ("a%20b%2Bc%26d%3D%C3%A9", "a+b%2Bc%26d=%c3%a9"):

@@ -12,7 +12,7 @@ from service.page import page_files
 from tests.api.client import Answer, ApiClient
 from tests.api.conftest import lambda_on_local
 from tests.api.gateway import http_event
-from tests.browser.conftest import aws_service
+from tests.browser.conftest import Clock, aws_service, local_service
 
 PAGE = Path(__file__).parents[2] / "service" / "page"
 FILES = ["/", *(f"/page/{name}" for name in page_files() if name != "index.html")]
@@ -36,10 +36,18 @@ async def test_each_file_is_sent_once_and_then_only_when_it_is_another(depot: Ap
 
 async def test_a_file_is_the_same_compressed_and_not(depot: ApiClient) -> None:
     plain, compressed = await get(depot, "/"), await get(depot, "/", accept_encoding="br, gzip;q=1.0")
+    refused = await get(depot, "/", accept_encoding="gzip;q=0, identity")
+    assert (refused.body, refused.headers["ETag"]) == (plain.body, plain.headers["ETag"])
     assert "Content-Encoding" not in plain.headers
     assert compressed.headers["Content-Encoding"] == "gzip"
     assert gzip.decompress(compressed.body) == plain.body == (PAGE / "index.html").read_bytes()
     assert plain.headers["ETag"] != compressed.headers["ETag"]
+
+
+async def test_a_file_that_is_another_is_not_sent_where_it_must_be_the_same(depot: ApiClient) -> None:
+    etag = (await get(depot, "/")).headers["ETag"]
+    assert (await get(depot, "/", if_match=etag)).status == 200
+    assert (await get(depot, "/", if_match='"other"', if_none_match=etag)).outcome == (412, "precondition_failed")
 
 
 async def test_head_tells_what_get_would_send(depot: ApiClient) -> None:
@@ -65,6 +73,24 @@ async def test_the_policy_names_the_storage_where_it_is_another_origin(emulator:
         policy = (await get(depot, "/")).headers["Content-Security-Policy"]
     assert f"connect-src 'self' {emulator.endpoint_url};" in policy
     assert f"img-src 'self' blob: data: {emulator.endpoint_url};" in policy
+
+
+@pytest.mark.parametrize(
+    ("public_url", "origin"),
+    [
+        ("https://pics.example", "https://pics.example"),
+        ("https://pics.example:443/a/b", "https://pics.example"),
+        ("http://192.168.1.5:8080", "http://192.168.1.5:8080"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/", "/docs"])
+async def test_the_policy_names_the_public_url_where_links_lead(
+    tmp_path: Path, path: str, public_url: str, origin: str
+) -> None:
+    async with local_service(tmp_path, Clock(), public_url=public_url) as depot:
+        policy = (await get(depot, path)).headers["Content-Security-Policy"]
+    assert f"connect-src 'self' {origin};" in policy
+    assert f"img-src 'self' blob: data: {origin};" in policy
 
 
 @pytest.mark.parametrize(

@@ -163,6 +163,81 @@ async def test_what_is_odd_is_answered_like_anything_else(server: Server, odd: b
     assert status < 400 or answer.outcome
 
 
+# ---------------------------------------------------------------- refusals that a page of another origin may read
+
+PAGE, OTHER_PAGE = "https://app.example", "https://other.example"
+REFUSED = {
+    "a long target": (("GET", "/images?title=" + "a" * 9_000), (), 414),
+    "a very long target": (("GET", "/images?title=" + "a" * 100_000), (), 414),
+    "a long header field": (("GET", "/images"), ("X-Long: " + "a" * 9_000,), 431),
+    "too many header fields": (("GET", "/images"), tuple(f"X-{n}: 1" for n in range(200)), 431),
+    "two hosts": (("GET", "/images"), ("Host: there",), 400),
+    "no HTTP": (("GET", "/images"), ("X-Bad: a\0b",), 400),
+    "an unknown method": (("BREW", "/images"), (), 405),
+    "nothing there": (("GET", "/nowhere"), (), 404),
+    "a method that is not taken": (("PUT", "/images"), (), 405),
+    "a body too large": (
+        ("POST", "/images"),
+        ("Content-Type: application/json", "Content-Length: 99000000000"),
+        413,
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
+    """Return a server that pages of two other origins may call."""
+    directory = tmp_path_factory.mktemp("shared")
+    async with serving(directory, PIXDEPOT_CORS_ORIGINS=f"{PAGE},{OTHER_PAGE}") as running:
+        yield running
+
+
+@pytest.mark.parametrize(("line", "fields", "status"), REFUSED.values(), ids=REFUSED.keys())
+async def test_a_page_of_a_listed_origin_may_read_why_it_is_refused(
+    shared: Server, server: Server, line: tuple[str, str], fields: tuple[str, ...], status: int
+) -> None:
+    for origin in (PAGE, OTHER_PAGE):
+        answer = await answered(shared, head(*line, f"Origin: {origin}", *fields))
+        assert answer.outcome[0] == status
+        assert answer.headers["access-control-allow-origin"] == origin
+        assert "x-request-id" in answer.headers["access-control-expose-headers"].lower()
+        assert answer.headers["vary"] == "Origin"
+    for asked, origin in ((shared, "https://evil.example"), (server, PAGE)):
+        answer = await answered(asked, head(*line, f"Origin: {origin}", *fields))
+        assert answer.outcome[0] == status
+        assert "access-control-allow-origin" not in answer.headers
+
+
+async def test_a_head_that_cannot_be_read_as_far_as_its_origin_may_be_read_by_any_page(shared: Server) -> None:
+    answer = await answered(shared, head("GET", "/images", "X-Long: " + "a" * 150_000, f"Origin: {PAGE}"))
+    assert (answer.outcome[0], answer.headers["access-control-allow-origin"]) == (431, "*")
+
+
+async def test_a_slow_body_is_no_secret_either(shared: Server) -> None:
+    async with connected(shared) as wire:
+        wire.send(upload("Transfer-Encoding: chunked", f"Origin: {PAGE}"), b"4;\r\nnull\r\nnonsense")
+        answer = await wire.response()
+    assert (answer.status, answer.headers["access-control-allow-origin"]) == (400, PAGE)
+
+
+async def test_a_preflight_for_a_long_target_is_granted_so_that_its_refusal_can_be_read(shared: Server) -> None:
+    target, asks = "/images?title=" + "a" * 9_000, "Access-Control-Request-Method: GET"
+    answer = await answered(shared, head("OPTIONS", target, f"Origin: {PAGE}", asks))
+    assert (answer.status, answer.headers["access-control-allow-origin"]) == (204, PAGE)
+
+
+@pytest.mark.parametrize("name", ["If-None-Match", "Accept-Encoding"])
+async def test_a_field_that_is_repeated_is_one_list(server: Server, name: str) -> None:
+    etag = (await answered(server, head("GET", "/"))).headers["etag"]
+    compressed = (await answered(server, head("GET", "/", "Accept-Encoding: gzip"))).headers["etag"]
+    if name == "If-None-Match":
+        answer = await answered(server, head("GET", "/", f"If-None-Match: {etag}", 'If-None-Match: "other"'))
+        assert answer.status == 304
+    else:
+        answer = await answered(server, head("GET", "/", "Accept-Encoding: gzip", "Accept-Encoding: br"))
+        assert answer.headers["etag"] == compressed
+
+
 # ---------------------------------------------------------------- several at once, and clients that leave
 
 

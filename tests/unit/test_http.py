@@ -18,8 +18,10 @@ from service.http import (
     Span,
     content_disposition,
     not_modified,
+    plain_path,
     representation,
     requested_span,
+    takes_gzip,
 )
 from service.model import ByteStream
 
@@ -145,6 +147,67 @@ def test_a_star_names_every_etag_and_nothing_names_none() -> None:
     assert not_modified({"if-none-match": " * "}, ETAG)
     assert not not_modified({"if-none-match": ""}, ETAG)
     assert not not_modified({}, ETAG)
+
+
+# ---------------------------------------------------------------- codings
+
+
+@pytest.mark.parametrize(
+    ("accepted", "gzip"),
+    [
+        ("gzip", True),
+        ("GZIP", True),
+        ("x-gzip", True),
+        ("deflate, gzip;q=0.5", True),
+        ("gzip;q=0.001", True),
+        ("gzip ; Q=1.000 , br", True),
+        ("*", True),
+        ("br, *;q=0.1", True),
+        ("identity;q=0, gzip", True),
+        ("*;q=0, gzip", True),
+        ("identity;q=0, *", True),
+        ("gzip;q=0.5, identity;q=0.5", True),
+        (None, False),
+        ("", False),
+        ("gzip;q=0", False),
+        ("gzip;q=0.000", False),
+        ("gzip;q=0, *", False),
+        ("*;q=0", False),
+        ("identity", False),
+        ("identity;q=0", False),
+        ("br", False),
+        ("gzipped", False),
+        ("gzip;q=0.1, identity;q=0.9", False),
+        ("gzip;q=2", False),
+        ("gzip;q=-1", False),
+        ("gzip;level=9", False),
+        (",;,=,q=1", False),
+    ],
+)
+def test_gzip_is_sent_where_it_is_accepted_and_not_liked_less_than_plain_bytes(
+    accepted: str | None, gzip: bool
+) -> None:
+    assert takes_gzip({} if accepted is None else {"accept-encoding": accepted}) == gzip
+
+
+@given(st.text(st.sampled_from("gzip;q=01.*, x-\t")))
+def test_no_accepted_coding_at_all_is_a_failure(value: str) -> None:
+    assert takes_gzip({"accept-encoding": value}) in {True, False}
+
+
+@pytest.mark.parametrize(
+    ("path", "plain"),
+    [
+        ("/images", "/images"),
+        ("/%69mages/%7Ea%2d", "/images/~a-"),
+        ("/images%2F1", "/images%2F1"),
+        ("/images%2f1", "/images%2f1"),
+        ("/%25%32%46", "/%252F"),
+        ("/%C3%A9%zz%", "/%C3%A9%zz%"),
+    ],
+)
+def test_a_plain_path_has_the_same_segments(path: str, plain: str) -> None:
+    assert plain_path(path) == plain
 
 
 # ---------------------------------------------------------------- representations
