@@ -22,8 +22,9 @@ export class Unreachable extends Error {}
 let signIn = async () => false;
 export const whenUnauthorized = (ask) => (signIn = ask);
 
+/** A page of a list. The cursor to the next contains the filters. */
 export const listImages = (filters, cursor, signal) =>
-  call("GET", `images?${new URLSearchParams({ ...filters, ...(cursor && { cursor }) })}`, { signal });
+  call("GET", `images?${new URLSearchParams(cursor ? { cursor } : filters)}`, { signal });
 
 export async function getImage(id) {
   const { metadata, ...links } = await call("GET", `images/${encodeURIComponent(id)}?metadata_only=true`);
@@ -50,8 +51,14 @@ export const download = async (id) => (await request("GET", `images/${id}?downlo
 const myself = () => (identity.token ? {} : { user_id: identity.user });
 
 async function call(method, path, options) {
-  return (await request(method, path, options)).json();
+  const text = await (await request(method, path, options)).text();
+  return JSON.parse(text, (name, value) => (name === "url" ? here(value) : value));
 }
+
+// Links into the service's own storage begin with its public URL. This page may have been opened under another name,
+// from where the public one is another origin, or out of reach.
+const OWN_STORAGE = /^.*\/(?=storage\/[^?]*\?(.*&)?signature=)/;
+const here = (link) => link.replace(OWN_STORAGE, ROOT.href);
 
 async function request(method, path, { body, headers, signal, keepalive } = {}) {
   for (let attempt = 1; ; attempt++) {

@@ -228,3 +228,19 @@ async def test_who_leaves_while_uploads_run_is_asked_whether_that_is_meant(galle
     assert dialog.type == "beforeunload"
     await dialog.accept()
     await closing
+
+
+@pytest.mark.parametrize("public_url", ["https://pics.example", "http://127.0.0.1:1/depot/storage"])
+async def test_the_page_works_under_another_name_than_the_public_one(
+    tmp_path: Path, clock: Clock, opened: Open, public_url: str
+) -> None:
+    async with local_service(tmp_path, clock, public_url=public_url) as depot, opened(depot) as gallery:
+        await depot.uploaded(photo("there"), title="there before")
+        assert (await depot.page())["images"][0]["url"].startswith(public_url)
+        await gallery.visit(user="ada")
+        await gallery.until_loaded(gallery.tiles.locator("img"))
+        await gallery.choose(photo_file("new.jpg", photo("new", 1)))
+        await expect(gallery.tile("new")).to_be_visible()
+        await gallery.until_loaded(gallery.tiles.locator("img"))
+        await gallery.look_at("new")
+        await gallery.until_loaded(gallery.viewer.locator("img"))
