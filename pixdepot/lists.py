@@ -2,9 +2,13 @@
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from datetime import date
+from urllib.parse import urlencode
 
 from .model import LinkedImage, Page, linked_image_from
 from .transport import Transport
+
+# Characters. Shorter ones go with a cursor, since those of earlier versions need them.
+_LONGEST_FILTERS = 2_000
 
 
 class Images(AsyncIterable[LinkedImage]):
@@ -23,12 +27,18 @@ class Images(AsyncIterable[LinkedImage]):
     async def pages(self, cursor: str | None = None) -> AsyncIterator[Page]:
         """Yield page by page, from the start or from the `next_cursor` of a page of the same list."""
         while True:
-            params = self._query if cursor is None else {**self._query, "cursor": cursor}
-            document = (await self._transport.call("GET", "/images", params=params)).document
+            document = (await self._transport.call("GET", "/images", params=self._page(cursor))).document
             cursor = document["next_cursor"]
             yield Page(tuple(linked_image_from(each, each) for each in document["images"]), cursor)
             if cursor is None:
                 return
+
+    def _page(self, cursor: str | None) -> Mapping[str, str]:
+        """Return the query of the page at a cursor, which contains the filters: long ones do not fit beside it."""
+        if cursor is None:
+            return self._query
+        query = self._query if len(urlencode(self._query)) <= _LONGEST_FILTERS else {"limit": self._query["limit"]}
+        return {**query, "cursor": cursor}
 
 
 def list_query(

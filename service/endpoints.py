@@ -1,6 +1,7 @@
 """What each operation of the API does with its request: load, one operation of a service, dump."""
 
 import asyncio
+import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -13,9 +14,9 @@ import pybase64
 from . import logs, schemas
 from .bodies import check_picture, read_json, read_picture
 from .depot import Depot
-from .errors import Forbidden, InvalidParameter, NotFound, NotReady, Unavailable
+from .errors import Forbidden, InvalidParameter, NotFound, NotReady, PreconditionFailed, Unavailable
 from .fields import instant
-from .http import ApiRequest, ApiResponse, content_disposition, if_match, representation
+from .http import ApiRequest, ApiResponse, content_disposition, if_match, if_none_match, representation
 from .identity import Caller, Identity
 from .images import ImageService
 from .limits import RateLimiter
@@ -28,13 +29,13 @@ from .model import (
     SignedUpload,
     State,
     Upload,
-    fold,
 )
-from .search import decode_cursor, encode_cursor
+from .search import decode_cursor, encode_cursor, folded
 from .settings import Settings
 from .uploads import UploadService
 
 _DELETES_AT_ONCE = 10
+_LONGEST_LINK = 3_000  # characters: proxies have 4 KB for a whole head
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
@@ -79,6 +80,18 @@ class Call:
         self.services.rates.admit(user)
         return user
 
+    def metadata(self, image: Image) -> dict[str, Any]:
+        """Return an image's metadata as this caller sees it: without tokens every image is public in effect."""
+        return _metadata(image) | ({"visibility": "public"} if self.caller.user_id is None else {})
+
+    def unchanged(self, image: Image) -> bool:
+        """Return whether If-Match is absent or names an ETag of the image as it is.
+
+        The links of a view change by the hour. That is another representation, and no change of the image.
+        """
+        condition = _OF_A_VIEW.sub('"', self.request.headers.get("if-match", "*"))
+        return if_match({"if-match": condition}, _etag(image))
+
     def url(self, path: str) -> str:
         """Return a URL of this service, or of its local storage."""
         return self.request.base_url + path if path.startswith("/") else path
@@ -106,7 +119,7 @@ async def upload_image(call: Call) -> ApiResponse:
             details, picture.data, declared, strip_location=strips, idempotency_key=key
         )
     location = {"Location": call.url(f"/images/{image.image_id}")}
-    return answer(_published("Image uploaded successfully", image), 201, location)
+    return answer(_published(call, "Image uploaded successfully", image), 201, location)
 
 
 def _strips_location(call: Call, said: dict[str, Any]) -> bool:
@@ -120,31 +133,34 @@ def _details(call: Call, said: Mapping[str, Any]) -> Details:
 
 async def list_images(call: Call) -> ApiResponse:
     """List images, newest first, by user, tags, title and dates."""
-    query = call.query
-    limit, cursor = query["limit"], query.get("cursor")
-    wanted, caller = _image_query(query, call.caller), call.caller.user_id or ""
+    asked, after = _image_query(call.query, call.caller), None
     secret = call.services.depot.records.secret  # only for cursors: most lists come and go without one
-    after = decode_cursor(await secret(), caller, wanted, cursor) if cursor is not None else None
-    page = await call.services.images.find(wanted, after, limit)
-    next_cursor = encode_cursor(await secret(), caller, wanted, page.next) if page.next else None
+    if (cursor := call.query.get("cursor")) is not None:
+        asked, after = decode_cursor(await secret(), asked, cursor)
+    page = await call.services.images.find(folded(asked), after, call.query["limit"])
+    next_cursor = encode_cursor(await secret(), asked, page.next) if page.next else None
     linked = await _linker(call)
-    images = [_metadata(image) | linked(image) for image in page.images]
+    images = [call.metadata(image) | linked(image) for image in page.images]
     document = {"images": images, "count": len(images), "next_cursor": next_cursor}
-    return answer(document, headers={"Link": _next_page(call, next_cursor)} if next_cursor else {})
+    return answer(document, headers=_next_page(call, next_cursor) if next_cursor else {})
 
 
 def _image_query(query: Mapping[str, Any], caller: Caller) -> ImageQuery:
     since, until = query.get("date_from"), query.get("date_to")
     if since and until and since >= until:
         raise InvalidParameter("See errors.", {"date_from": ["Must not be after date_to."]})
-    title = fold(query["title"]) if query.get("title") else None
-    tags, any_tag = query.get("tags", ()), query["tags_match"] == "any"
-    return ImageQuery(query.get("user_id"), tags, any_tag, title, since, until, caller.user_id)
+    title, any_tag = query.get("title") or None, query["tags_match"] == "any"
+    return ImageQuery(query.get("user_id"), query.get("tags", ()), any_tag, title, since, until, caller.user_id)
 
 
-def _next_page(call: Call, cursor: str) -> str:
+def _next_page(call: Call, cursor: str) -> dict[str, str]:
+    """Return the Link to the next page: with the filters, or by the cursor alone, or none where it is too long."""
     kept = [(name, value) for name, value in call.request.query if name != "cursor"]
-    return f'<{call.url("/images")}?{urlencode([*kept, ("cursor", cursor)])}>; rel="next"'
+    for pairs in (kept, [(name, value) for name, value in kept if name == "limit"]):
+        link = f'<{call.url("/images")}?{urlencode([*pairs, ("cursor", cursor)])}>; rel="next"'
+        if len(link) <= _LONGEST_LINK:
+            return {"Link": link}
+    return {}
 
 
 async def get_image(call: Call) -> ApiResponse:
@@ -153,17 +169,26 @@ async def get_image(call: Call) -> ApiResponse:
     if call.query["download"]:
         return await _download(call, image)
     linked = await _linker(call)
-    document = {"image_id": image.image_id, "metadata": _metadata(image), **linked(image)}
-    if not call.request.carries(image.content.file_size) and not call.query["metadata_only"]:
+    document = {"image_id": image.image_id, "metadata": call.metadata(image), **linked(image)}
+    carried = call.request.carries(image.content.file_size)
+    if call.query["metadata_only"]:
+        carried = False
+    elif carried:
+        document |= {"image_data": ""}
+    else:
         document |= {"image_data": None, "image_data_omitted": "It is too large for an answer: use the url."}
-    elif not call.query["metadata_only"]:
-        return await _with_picture(call, document, image)
-    return answer(document, headers={"ETag": _etag(image)})
+    whole = answer(document)
+    headers = {"ETag": _view_etag(image, whole), "Cache-Control": "private, no-cache"}
+    if not call.unchanged(image):
+        raise PreconditionFailed("The image is another than If-Match names: look at it again.")
+    if if_none_match(call.request.headers, headers["ETag"]):
+        return ApiResponse(304, headers)
+    whole = whole.with_headers(headers)
+    return await _with_picture(call, whole, image) if carried else whole
 
 
-async def _with_picture(call: Call, document: Mapping[str, Any], image: Image) -> ApiResponse:
-    """Answer with a document and the picture in it, which is encoded as it is read: it is never here whole."""
-    whole = answer({**document, "image_data": ""}, headers={"ETag": _etag(image)})
+async def _with_picture(call: Call, whole: ApiResponse, image: Image) -> ApiResponse:
+    """Return an answer with the picture in it, which is encoded as it is read: it is never here whole."""
     assert isinstance(whole.body, bytes)  # noqa: S101 - answer() makes nothing else
     length = len(whole.body) + (image.content.file_size + 2) // 3 * 4
     if call.request.method == "HEAD":
@@ -222,16 +247,18 @@ async def edit_image(call: Call) -> ApiResponse:
         call.image_id,
         user_id,
         viewer=call.caller.user_id,
-        unless_changed=lambda seen: if_match(call.request.headers, _etag(seen)),
+        unless_changed=call.unchanged,
         **changes,
     )
-    return answer(_published("Image updated successfully", image), headers={"ETag": _etag(image)})
+    return answer(_published(call, "Image updated successfully", image), headers={"ETag": _etag(image)})
 
 
 async def delete_image(call: Call) -> ApiResponse:
     """Delete an image, for good."""
     image_id = call.image_id
-    await call.services.images.delete(image_id, await _owner(call), viewer=call.caller.user_id)
+    owner, viewer = await _owner(call), call.caller.user_id
+    condition = call.unchanged if "if-match" in call.request.headers else None
+    await call.services.images.delete(image_id, owner, viewer=viewer, unless_changed=condition)
     return answer({"message": "Image deleted successfully", "image_id": image_id})
 
 
@@ -298,7 +325,7 @@ async def complete_upload(call: Call) -> ApiResponse:
     """Verify the bytes that were sent, and publish the image."""
     image = await call.services.uploads.complete(call.image_id, call.caller.user_id)
     logs.note(user=image.details.user_id)
-    return answer(_published("Image uploaded successfully", image))
+    return answer(_published(call, "Image uploaded successfully", image))
 
 
 async def cancel_upload(call: Call) -> ApiResponse:
@@ -335,13 +362,22 @@ async def get_openapi(call: Call) -> ApiResponse:
 _metadata = schemas.dumper(schemas.Metadata)
 
 
-def _published(message: str, image: Image) -> dict[str, Any]:
-    return {"message": message, "image_id": image.image_id, "metadata": _metadata(image)}
+def _published(call: Call, message: str, image: Image) -> dict[str, Any]:
+    return {"message": message, "image_id": image.image_id, "metadata": call.metadata(image)}
 
 
 def _etag(image: Image) -> str:
     """Return the ETag of an image's metadata: every state of it has a time of its own."""
     return f'"{instant(image.updated_at)}"'
+
+
+def _view_etag(image: Image, view: ApiResponse) -> str:
+    """Return the ETag of a view: that of its metadata, and a digest of all it says, for its links come and go."""
+    assert isinstance(view.body, bytes)  # noqa: S101 - answer() makes nothing else
+    return f'{_etag(image)[:-1]}/{hashlib.sha256(view.body).hexdigest()[:16]}"'
+
+
+_OF_A_VIEW = re.compile('/[0-9a-f]{16}"')
 
 
 async def _linker(call: Call) -> Callable[[Image], dict[str, Any]]:

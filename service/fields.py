@@ -99,7 +99,7 @@ def _check_tag(tag: str) -> None:
 
 
 class TagFilter(fields.String):
-    """The tags to look for, with commas between, as they are compared."""
+    """The tags to look for, with commas between; of two that differ in case only, one."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Any:
         text = super()._deserialize(value, attr, data, **options)
@@ -109,10 +109,10 @@ class TagFilter(fields.String):
                 _check_tag(tag)
         except ValidationError as error:
             raise ValidationError(str(error.messages[0])) from error
-        folded = {fold(tag) for tag in tags}
-        if len(folded) > TAGS:
+        kept = {fold(tag): tag for tag in sorted(tags)}
+        if len(kept) > TAGS:
             raise ValidationError(f"There may be {TAGS} tags.")
-        return tuple(sorted(folded))
+        return tuple(kept.values())
 
 
 class Base64(fields.Field[Base64Image]):
@@ -163,7 +163,7 @@ class DateBound(fields.Field[datetime]):
         try:
             return start + length
         except OverflowError:
-            return datetime.max.replace(tzinfo=UTC)
+            return milliseconds(datetime.max.replace(tzinfo=UTC))
 
 
 def _span(text: str) -> tuple[datetime, timedelta]:

@@ -181,15 +181,25 @@ class ImageService:
             if await self._records.edit(edited, seen=seen):
                 return edited
 
-    async def delete(self, image_id: str, caller: str, *, viewer: str | None) -> None:
+    async def delete(
+        self,
+        image_id: str,
+        caller: str,
+        *,
+        viewer: str | None,
+        unless_changed: Callable[[Image], bool] | None = None,
+    ) -> None:
         """Delete an image for good. Acknowledged means gone: what is left of it is swept.
 
-        Raises NotFound (also the second time, and for what the `viewer` does not see) and Forbidden.
+        Raises NotFound (also the second time, and for what the `viewer` does not see) and Forbidden, and
+        PreconditionFailed where `unless_changed` does not hold of the image as it is.
         """
         upload = await self._records.upload(image_id)
         if upload is None or upload.state is not State.READY or not upload.details.visible_to(viewer):
             raise NotFound("There is no image with this id.")
         _check_owner(upload.details, caller)
+        if unless_changed is not None and not unless_changed(await self.image(image_id, viewer)):
+            raise PreconditionFailed("It has been changed since: look at it again.")
         # As long as a request with the same idempotency key would go on with an upload that has no record.
         deadline = max(self._depot.clock(), upload.deadline)
         if not await self._records.retire(image_id, {State.READY}, deadline):

@@ -63,8 +63,11 @@ _URI = {"format": "uri"}
 _HEADERS = {
     "X-Request-ID": _text("Finds the request in the log: the client's own, or a new one.", examples.REQUEST_ID),
     "Location": _text("Where to go, or what was made.", examples.LOCATION, **_URI),
-    "ETag": _text("Of the metadata; of a download, the picture's sha256.", examples.ETAG),
-    "Link": _text("The next page; absent at the end.", examples.LINK),
+    "ETag": _text("Of what is answered; of a download, the picture's sha256.", examples.ETAG),
+    "Link": _text(
+        "The next page; absent at the end, and where it would be too long for a header: next_cursor always tells.",
+        examples.LINK,
+    ),
     "Retry-After": _text("Seconds until it is worth another try.", "2"),
     "WWW-Authenticate": _text("The challenge (RFC 6750).", 'Bearer realm="pixdepot"'),
     "Allow": _text("The methods that the path takes.", "GET, HEAD, OPTIONS"),
@@ -74,8 +77,10 @@ _OF_OPERATIONS = {"list_images": ["Link"], "get_image": ["ETag"], "edit_image": 
 _OF_STATUSES = {201: ["Location"], 302: ["Location"]}
 _CONDITIONS = {
     "edit_image": {"If-Match": _text("The ETag of what the change is meant for; 412 if it is another now.", "*")},
+    "delete_image": {"If-Match": _text("The ETag of what is to be deleted; 412 if it is another now.", "*")},
     "get_image": {
-        "If-None-Match": _text("What the client has of a download; 304 if that is right still.", examples.ETAG),
+        "If-Match": _text("The ETag of what is wanted; 412 if it is another now.", "*"),
+        "If-None-Match": _text("What the client has; 304 if that is right still.", examples.ETAG),
         "Range": _text("The part of a download that is wanted: one range of bytes.", "bytes=0-9"),
     },
 }  # fmt: skip
@@ -168,7 +173,7 @@ def _responses(row: Operation) -> dict[str, Any]:
         responses["206"] = {**part, "headers": _headers("ETag", "Content-Range")}
         elsewhere = "The bytes are at Location: they are too many for this answer."
         responses["302"] = {"description": elsewhere, "headers": _headers("Location")}
-        responses["304"] = {"description": "The client has the bytes already.", "headers": _headers("ETag")}
+        responses["304"] = {"description": "The client has this already.", "headers": _headers("ETag")}
     failures: dict[int, list[type[PixdepotError]]] = {}
     for kind in _failures(row):
         failures.setdefault(kind.status, []).append(kind)

@@ -55,6 +55,11 @@ SIGNED_IN = ("user_id",)
 VISIBILITIES = get_args(Visibility)
 
 _USER = "Who is asking: required, unless a token says it."
+_VISIBILITY = (
+    "Who sees the image: its user (private) or everyone (public). With open auth everyone sees every image: the "
+    "value is stored, and takes effect once the service runs with tokens."
+)
+_EFFECTIVE_VISIBILITY = "Who sees the image: its user or everyone. With open auth always public."
 
 
 class DetailsBody(Schema):
@@ -68,7 +73,7 @@ class DetailsBody(Schema):
     visibility = fields.String(
         load_default="private",
         validate=validate.OneOf(VISIBILITIES),
-        metadata={"description": "Who sees the image among callers with a token: its user, or everyone."},
+        metadata={"description": _VISIBILITY},
     )
     strip_location = Flag(
         metadata={
@@ -135,7 +140,7 @@ class EditBody(OwnerBody):
     title = Text(most=TITLE_LENGTH, validate=validate.Length(min=1, error="Must not be blank."))
     description = Text(most=DESCRIPTION_LENGTH, lines=True)
     tags = Tags()
-    visibility = fields.String(validate=validate.OneOf(VISIBILITIES))
+    visibility = fields.String(validate=validate.OneOf(VISIBILITIES), metadata={"description": _VISIBILITY})
 
 
 class NoQuery(Schema):
@@ -179,7 +184,13 @@ class ListQuery(Schema):
         end=True, metadata={"type": "string", "description": "Inclusive; a bare date is that whole day."}
     )
     limit = WholeNumber(load_default=50, validate=validate.Range(min=1, max=100))
-    cursor = fields.String(metadata={"description": "next_cursor of the page before."})
+    cursor = fields.String(
+        metadata={
+            "description": (
+                "next_cursor of the previous page. It contains the filters: omit them, or repeat them unchanged."
+            )
+        }
+    )
 
 
 @lru_cache(maxsize=512)
@@ -241,7 +252,10 @@ class Metadata(Answer):
     description = fields.String(attribute="details.description")
     tags = fields.List(fields.String(), attribute="details.tags")
     filename = fields.String(attribute="details.filename")
-    visibility = fields.String(attribute="details.visibility", metadata={"enum": list(VISIBILITIES)})
+    visibility = fields.String(
+        attribute="details.visibility",
+        metadata={"enum": list(VISIBILITIES), "description": _EFFECTIVE_VISIBILITY},
+    )
     content_type = fields.String(attribute="content.content_type", metadata={"enum": list(IMAGE_TYPES)})
     file_size = fields.Integer(attribute="content.file_size", metadata={"description": "Bytes."})
     created_at = Instant(metadata={"type": "string", "format": "date-time"})

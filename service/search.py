@@ -7,8 +7,10 @@ what the other filters do not want.
 
 import hashlib
 import hmac
+import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zlib import crc32
 
@@ -25,7 +27,7 @@ Candidate = tuple[str, ...]
 _GRAM, _JOINT = 3, 5  # characters; a part of a title that is shorter than the first has no list of its own
 _JOINTS_TRIED, _GRAMS_TRIED = 4, 5  # of a long part's: each costs a look at the beginning of its list
 
-_VERSION = b"\x02"
+_VERSION, _WITHOUT_FILTERS = b"\x03", b"\x02"
 _TIME_BYTES, _MAC_BYTES = 7, 16
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -111,35 +113,75 @@ def _has_tags(query: ImageQuery, details: Details) -> bool:
     return any(wanted) if query.any_tag else all(wanted)
 
 
-def encode_cursor(secret: bytes, caller: str, query: ImageQuery, position: Position) -> str:
-    """Return an opaque cursor to the images after `position`, good for this caller and this query only."""
-    milliseconds = (position.created_at - _EPOCH) // timedelta(milliseconds=1)
-    time, lead = milliseconds.to_bytes(_TIME_BYTES, "big", signed=True), position.lead.to_bytes(1, "big")
-    payload = _VERSION + lead + time + position.image_id.encode()
-    return urlsafe_b64encode(payload + _mac(secret, caller, query, payload)).rstrip(b"=").decode()
+def folded(query: ImageQuery) -> ImageQuery:
+    """Return a query, given as a client spells it, as it is compared; queries that mean the same become equal."""
+    tags = tuple(sorted({fold(tag) for tag in query.tags}))
+    return replace(query, tags=tags, title=fold(query.title) if query.title else None)
 
 
-def decode_cursor(secret: bytes, caller: str, query: ImageQuery, cursor: str) -> Position:
-    """Return the position a cursor stands for.
+def encode_cursor(secret: bytes, query: ImageQuery, position: Position) -> str:
+    """Return an opaque cursor to the images after `position`. It contains the query, and is for its viewer only.
 
-    Raises InvalidCursor when it was not made by `encode_cursor` with the same secret, caller and query.
+    The query must not be folded yet: the limits are those of the text as clients spell it, and folding may lengthen
+    it. So a cursor has at most 7,500 characters, and fits into a URL without the filters.
+    """
+    place = (position.lead, _milliseconds(position.created_at), position.image_id)
+    since, until = (each and _milliseconds(each) for each in (query.since, query.until))
+    filters = (query.user_id, query.tags, query.any_tag, query.title, since, until)
+    document = json.dumps((*place, *filters), ensure_ascii=False, separators=(",", ":"))
+    payload = _VERSION + document.encode()
+    return urlsafe_b64encode(payload + _mac(secret, query.viewer, payload)).rstrip(b"=").decode()
+
+
+def decode_cursor(secret: bytes, query: ImageQuery, cursor: str) -> tuple[ImageQuery, Position]:
+    """Return the query that a cursor continues, and the position it stands for.
+
+    `query` has the viewer, and the filters that came with the cursor: none, or those that it was made with. Raises
+    InvalidCursor for other filters, and for a cursor that `encode_cursor` did not make for this viewer and secret.
     """
     try:
         token = urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
     except ValueError as error:
         raise InvalidCursor("Pass on next_cursor exactly as it came.") from error
     payload, mac = token[:-_MAC_BYTES], token[-_MAC_BYTES:]
-    canonical = urlsafe_b64encode(token).rstrip(b"=").decode() == cursor
-    ours = hmac.compare_digest(mac, _mac(secret, caller, query, payload)) and payload[:1] == _VERSION
-    if not (canonical and ours):
-        raise InvalidCursor(
-            "A cursor continues the query it came from: keep the filters, or begin without a cursor."
-        )
+    if urlsafe_b64encode(token).rstrip(b"=").decode() == cursor:
+        if payload[:1] == _VERSION and hmac.compare_digest(mac, _mac(secret, query.viewer, payload)):
+            carried, position = _carried(payload, query.viewer)
+            if folded(query) in {folded(carried), ImageQuery(viewer=query.viewer)}:
+                return carried, position
+        elif payload[:1] == _WITHOUT_FILTERS and hmac.compare_digest(mac, _older_mac(secret, query, payload)):
+            return query, _older_position(payload)
+    raise InvalidCursor("A cursor continues the query it came from: omit the filters, or repeat them unchanged.")
+
+
+def _carried(payload: bytes, viewer: str | None) -> tuple[ImageQuery, Position]:
+    lead, created_at, image_id, user_id, tags, any_tag, title, since, until = json.loads(payload[1:])
+    since, until = (None if each is None else _instant(each) for each in (since, until))
+    query = ImageQuery(user_id, tuple(tags), any_tag, title, since, until, viewer)
+    return query, Position(_instant(created_at), image_id, lead)
+
+
+def _mac(secret: bytes, viewer: str | None, payload: bytes) -> bytes:
+    bound = repr(viewer).encode() + b"\0" + payload
+    return hmac.digest(secret, b"cursor of a query\0" + bound, hashlib.sha256)[:_MAC_BYTES]
+
+
+def _milliseconds(instant: datetime) -> int:
+    return (instant - _EPOCH) // timedelta(milliseconds=1)
+
+
+def _instant(milliseconds: int) -> datetime:
+    return _EPOCH + timedelta(milliseconds=milliseconds)
+
+
+# What earlier versions made, and clients may still hold: it was bound to the filters, and did not have them in it.
+
+
+def _older_position(payload: bytes) -> Position:
     lead, time, image_id = payload[1], payload[2 : 2 + _TIME_BYTES], payload[2 + _TIME_BYTES :]
-    milliseconds = int.from_bytes(time, "big", signed=True)
-    return Position(_EPOCH + timedelta(milliseconds=milliseconds), image_id.decode(), lead)
+    return Position(_instant(int.from_bytes(time, "big", signed=True)), image_id.decode(), lead)
 
 
-def _mac(secret: bytes, caller: str, query: ImageQuery, payload: bytes) -> bytes:
-    bound = repr((caller, query)).encode() + b"\0" + payload
+def _older_mac(secret: bytes, query: ImageQuery, payload: bytes) -> bytes:
+    bound = repr((query.viewer or "", folded(query))).encode() + b"\0" + payload
     return hmac.digest(secret, b"cursor\0" + bound, hashlib.sha256)[:_MAC_BYTES]

@@ -296,6 +296,32 @@ async def test_with_open_auth_everyone_sees_every_image(api: ApiClient, user: st
     assert await ids(api, user_id=user) == [image["image_id"]]
 
 
+async def test_with_open_auth_no_answer_calls_private_what_everyone_sees(api: ApiClient, user: str) -> None:
+    path = f"/images/{(await api.uploaded(DATA, user_id=user, visibility='private'))['image_id']}"
+    begun = await api.begun(DATA, user_id=user, visibility="private")
+    await api.transfer(begun["upload"], DATA)
+    answers = [
+        await api.complete(begun["image_id"]),
+        await api.get(path),
+        await api.patch(path, {"user_id": user, "visibility": "private"}),
+    ]
+    told = [each.json["metadata"] for each in answers] + await api.walk(user_id=user)
+    assert [each["visibility"] for each in told] == ["public"] * 5
+
+
+async def test_what_was_private_under_open_auth_is_private_once_tokens_are_asked_for(tmp_path: Path) -> None:
+    async with server_on_local(tmp_path) as api:
+        said = {"private": {}, "public": {"visibility": "public"}, "made private": {"visibility": "public"}}
+        made = {title: await api.uploaded(DATA, title=title, **details) for title, details in said.items()}
+        path = f"/images/{made['made private']['image_id']}"
+        await api.patch(path, {"user_id": "ada", "visibility": "private"})
+    async with running_issuer() as issuer, server_on_local(tmp_path, **issuer.settings) as api:
+        door = Door(api, issuer)
+        told = {each["title"]: each["visibility"] for each in await door.signed_in("ada").walk()}
+        assert told == {"private": "private", "public": "public", "made private": "private"}
+        assert [each["title"] for each in await door.signed_in("ben").walk()] == ["public"]
+
+
 # ---------------------------------------------------------------- uploads
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
 
@@ -291,7 +291,6 @@ async def test_what_is_no_cursor_is_refused(api: ApiClient, ada: str, cursor: st
 @pytest.mark.parametrize(
     "other",
     [
-        {},
         {"user_id": "another"},
         {"tags": "sunset"},
         {"tags_match": "any"},
@@ -303,9 +302,67 @@ async def test_what_is_no_cursor_is_refused(api: ApiClient, ada: str, cursor: st
 async def test_a_cursor_is_bound_to_its_filters(
     api: ApiClient, ada: str, cursor: str, other: dict[str, str]
 ) -> None:
-    filters = {"user_id": ada, **other} if other else {}
-    answer = await api.get("/images", params={**filters, "cursor": cursor})
+    answer = await api.get("/images", params={"user_id": ada, **other, "cursor": cursor})
     assert answer.outcome == (400, "invalid_cursor")
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {},
+        {"title": "E"},
+        {"tags": "NATURE,sunset", "tags_match": "any"},
+        {"date_from": "2020-01-01", "date_to": "9999-12-31"},
+        {"tags": "Straße,nature", "tags_match": "any", "title": " e", "date_to": "2120-01-01T00:00+05:30"},
+    ],
+)
+async def test_a_cursor_alone_goes_on_with_its_query(
+    api: ApiClient, ada: str, library: dict[str, dict[str, Any]], filters: dict[str, str]
+) -> None:
+    whole = ids(await api.walk(user_id=ada, **filters))
+    page = await api.page(user_id=ada, limit=1, **filters)
+    found = ids(page["images"])
+    while page["next_cursor"]:
+        page = await api.page(limit=1, cursor=page["next_cursor"])
+        found += ids(page["images"])
+    assert found == whole
+    assert found or not library
+
+
+# As many letters as there may be of each: of one byte, and of more where the URL has room for it.
+LONGEST = {
+    "ascii": ("x" * 128, [f"{n:02}" + "x" * 48 for n in range(20)], "x" * 200),
+    "beyond": ("u" * 128, [f"{n:02}" + "ü" * 48 for n in range(20)], "ö" * 200),
+    "folded": ("u" * 128, [f"{n:02}" + "\u0390" * 48 for n in range(20)], "\u0390" * 200),
+}
+
+
+@pytest.mark.parametrize(("letters", "tags", "title"), LONGEST.values(), ids=LONGEST.keys())
+async def test_the_longest_query_has_pages_too(api: ApiClient, letters: str, tags: list[str], title: str) -> None:
+    user = (secrets.token_hex(8) + letters)[:128]
+    made = [(await api.uploaded(DATA, user_id=user, tags=tags, title=title))["image_id"] for _ in range(3)]
+    for fewer in range(20, 0, -1):  # as many tags as the first page's URL has room for
+        filters = {"user_id": user, "tags": ",".join(tags[:fewer]), "title": title, "tags_match": "any"}
+        if len(urlencode({"limit": 1, **filters})) < 8_100:
+            break
+    answer = await api.get("/images", params={"limit": 1, **filters})
+    found = ids(answer.json["images"])
+    while cursor := answer.json["next_cursor"]:
+        assert len(answer.headers.get("Link", "")) <= 3_000
+        answer = await api.get("/images", params={"limit": 1, "cursor": cursor})
+        assert answer.status == 200
+        found += ids(answer.json["images"])
+    assert found == made[::-1]
+
+
+async def test_a_link_that_would_be_long_leaves_the_filters_to_the_cursor(api: ApiClient, user: str) -> None:
+    title, tags = "ö" * 200, [f"{n:02}" * 15 for n in range(20)]
+    made = [(await api.uploaded(DATA, user_id=user, title=title, tags=tags))["image_id"] for _ in range(2)]
+    filters = {"user_id": user, "title": title, "tags": ",".join(tags)}
+    first = await api.get("/images", params={"limit": "1", **filters})
+    link = first.headers["Link"].removeprefix("<").removesuffix('>; rel="next"')
+    assert parse_qsl(urlsplit(link).query) == [("limit", "1"), ("cursor", first.json["next_cursor"])]
+    assert ids((await api.fetch(link)).json["images"]) == [made[0]]
 
 
 async def test_a_cursor_does_not_mind_how_its_filters_are_spelled(

@@ -240,6 +240,96 @@ async def test_other_bytes_than_the_client_has_are_sent(
     assert (answer.status, answer.body) == (200, DATA)
 
 
+@pytest.mark.parametrize("condition", [ETAG, "*", f'"other", {ETAG}', f" {ETAG} "])
+async def test_if_match_that_holds_changes_nothing(
+    api: ApiClient, image: Mapping[str, Any], condition: str
+) -> None:
+    assert (await api.download(image["image_id"], If_Match=condition)).body == DATA
+    part = await api.download(image["image_id"], If_Match=condition, Range="bytes=0-3")
+    assert (part.status, part.body) == (206, DATA[:4])
+    assert (await api.download(image["image_id"], If_Match=condition, If_None_Match=ETAG)).status == 304
+
+
+@pytest.mark.parametrize("condition", ['"other"', f"W/{ETAG}", ETAG.strip('"'), "", f'W/{ETAG}, "other"'])
+async def test_if_match_that_does_not_hold_comes_before_every_other_condition(
+    api: ApiClient, image: Mapping[str, Any], condition: str
+) -> None:
+    for headers in ({}, {"If_None_Match": ETAG}, {"Range": f"bytes={SIZE}-"}, {"If_None_Match": "*"}):
+        answer = await api.download(image["image_id"], If_Match=condition, **headers)
+        assert answer.outcome == (412, "precondition_failed")
+
+
+async def test_a_link_heeds_if_match_too(api: ApiClient, image: Mapping[str, Any]) -> None:
+    url = (await api.get(f"/images/{image['image_id']}")).json["url"]
+    etag = (await api.fetch(url)).headers["ETag"]
+    assert (await api.fetch(url, headers={"If-Match": etag})).body == DATA
+    for method in ("GET", "HEAD"):
+        assert (await api.fetch(url, method, {"If-Match": '"other"'})).status in {412, 403}
+
+
+# ---------------------------------------------------------------- the metadata's ETag
+
+
+@pytest.mark.parametrize("query", ["", "?metadata_only=true"])
+async def test_a_view_that_the_client_has_is_not_sent_again(
+    api: ApiClient, image: Mapping[str, Any], query: str
+) -> None:
+    path = f"/images/{image['image_id']}{query}"
+    seen = await api.get(path)
+    assert "no-cache" in seen.headers["Cache-Control"]
+    for condition in (seen.headers["ETag"], f"W/{seen.headers['ETag']}", f'"other", {seen.headers["ETag"]}', "*"):
+        for method in ("GET", "HEAD"):
+            again = await api.request(method, path, headers={"If-None-Match": condition})
+            assert (again.status, again.body, again.headers["ETag"]) == (304, b"", seen.headers["ETag"])
+    other = await api.get(path, headers={"If-None-Match": '"other"'})
+    assert (other.status, other.json) == (200, seen.json)
+
+
+async def test_a_view_is_another_once_anything_in_it_is(start: Start, tmp_path: Path, user: str) -> None:
+    async with start(tmp_path, url_ttl=1) as client:
+        image = await client.uploaded(user_id=user)
+        path = f"/images/{image['image_id']}?metadata_only=true"
+        seen = await client.get(path)
+        await until(seen.json["url_expires_at"])
+        later = await client.get(path, headers={"If-None-Match": seen.headers["ETag"]})
+        assert later.status == 200
+        assert later.json["url"] != seen.json["url"]
+        assert later.headers["ETag"] != seen.headers["ETag"]
+        # The links are others, the image is the same: it may be changed by either ETag.
+        for etag, title in ((seen.headers["ETag"], "One"), (later.headers["ETag"], "Two")):
+            edited = await client.patch(
+                path.partition("?")[0], {"user_id": user, "title": title}, headers={"If-Match": etag}
+            )
+            assert edited.status == (200 if title == "One" else 412)
+        assert (await client.get(path, headers={"If-None-Match": later.headers["ETag"]})).json["metadata"][
+            "title"
+        ] == "One"
+
+
+async def test_a_view_may_be_wanted_as_it_was(api: ApiClient, user: str) -> None:
+    image = await api.uploaded(user_id=user)
+    path = f"/images/{image['image_id']}"
+    etag = (await api.get(path)).headers["ETag"]
+    assert (await api.get(path, headers={"If-Match": etag})).status == 200
+    edited = await api.patch(path, {"user_id": user, "title": "After"}, headers={"If-Match": etag})
+    assert (await api.get(path, headers={"If-Match": etag})).outcome == (412, "precondition_failed")
+    assert (await api.get(path, headers={"If-Match": edited.headers["ETag"]})).status == 200
+
+
+async def test_what_was_changed_since_is_not_deleted(api: ApiClient, user: str) -> None:
+    image = await api.uploaded(user_id=user)
+    path = f"/images/{image['image_id']}"
+    seen = (await api.get(path)).headers["ETag"]
+    await api.patch(path, {"user_id": user, "title": "After"})
+    refused = await api.delete(path, {"user_id": user}, headers={"If-Match": seen})
+    assert refused.outcome == (412, "precondition_failed")
+    assert (await api.delete(path, {"user_id": "eve"}, headers={"If-Match": seen})).outcome == (403, "forbidden")
+    current = (await api.get(path)).headers["ETag"]
+    assert (await api.delete(path, {"user_id": user}, headers={"If-Match": current})).status == 200
+    again = await api.delete(path, {"user_id": user}, headers={"If-Match": current})
+    assert again.outcome == (404, "not_found")
+
+
 async def test_download_wins_over_metadata_only(api: ApiClient, image: Mapping[str, Any]) -> None:
     answer = await api.get(f"/images/{image['image_id']}", params={"download": "true", "metadata_only": "true"})
     assert answer.body == DATA
@@ -280,6 +370,7 @@ async def test_head_is_get_without_the_body(api: ApiClient, image: Mapping[str, 
         ({"Range": "bytes=0-9"}, 206),
         ({"Range": f"bytes={SIZE}-"}, 416),
         ({"If_None_Match": ETAG}, 304),
+        ({"If_Match": '"other"'}, 412),
     ],
 )
 async def test_head_of_a_download_answers_as_get_does(

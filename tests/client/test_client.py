@@ -266,3 +266,12 @@ async def test_a_session_of_one_s_own_is_left_open(service: str) -> None:
         async with Client(service, user_id="ada", session=session) as client:
             await client.upload(PHOTO)
         assert not session.closed
+
+
+async def test_filters_that_are_too_long_beside_a_cursor_have_pages_too(client: Client, path: Path) -> None:
+    title, tags = "ö" * 200, [f"{n:02}" + "ü" * 48 for n in range(18)]
+    made = {(await client.upload(path, title=title, tags=tags)).image_id for _ in range(3)}
+    images = client.images(user_id=client.user_id, title=title, tags=tags, page_size=1)
+    assert {each.image_id async for each in images} == made
+    first = await anext(images.pages())
+    assert sum([len(page.images) async for page in images.pages(first.next_cursor)]) == 2
