@@ -176,8 +176,8 @@ class ImageQuery:
     """What to list. Filters are joined by "and"; None means any.
 
     `since` is inclusive and `until` exclusive. `tags` are folded; `title` is a folded part of a title; only cursors
-    keep both as a client spelled them. `viewer` is who looks at the list: it has their own images and those that are
-    public; all of them where it is None.
+    keep both as a client spelled them. `viewer` is who looks at the list: it has their own images and those that
+    are public; all of them where it is None.
     """
 
     user_id: str | None = None
