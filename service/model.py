@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Literal
+from unicodedata import combining, normalize
 
 # Bytes as they come, in chunks of any size.
 ByteStream = AsyncIterator[bytes]
@@ -283,5 +284,27 @@ def milliseconds(instant: datetime) -> datetime:
 
 
 def fold(text: str) -> str:
-    """Return the text as it is compared: tags and titles match in any case."""
-    return text.casefold()
+    """Return the text as it is compared: tags and titles match in any case and in any Unicode form of it.
+
+    Unicode's compatibility caseless match (chapter 3.13, D146), in NFKC: what differs in case, in composition, in
+    width, or as a ligature is equal; accents are not. The i of Turkish counts as any i, so that `istanbul` finds
+    `İstanbul`. Linear, and `fold(fold(text)) == fold(text)`; a character becomes at most 18. Lists keep folded
+    text: a change here has to fold what is stored again (a schema version in SQLite, `reconcile` in DynamoDB).
+    """
+    if text.isascii():
+        return text.lower()
+    folded = normalize("NFKD", normalize("NFKD", text).casefold())
+    return normalize("NFKC", _undotted(folded.replace("\u0131", "i")))
+
+
+def _undotted(text: str) -> str:
+    """Return the text, in NFKD, with no dot above an i: İ is folded to one that keeps its dot."""
+    if "\u0307" not in text:
+        return text
+    kept, after_i = [], False
+    for each in text:
+        if each == "\u0307" and after_i:
+            continue
+        kept.append(each)
+        after_i = each == "i" or (after_i and 0 < combining(each) < combining("\u0307"))
+    return "".join(kept)

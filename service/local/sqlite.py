@@ -30,6 +30,7 @@ from service.model import (
     Reindexed,
     State,
     Upload,
+    fold,
 )
 
 from . import lists
@@ -48,7 +49,7 @@ from .rows import (
 
 T = TypeVar("T")
 
-_VERSION = 6  # of the schema, kept in PRAGMA user_version
+_VERSION = 7  # of the schema, kept in PRAGMA user_version
 
 _CACHE = 4_096  # KiB for each of the two connections
 _BUSY = 10.0  # seconds to wait for another process's transaction
@@ -296,6 +297,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     (found,) = connection.execute("PRAGMA user_version").fetchone()
     if found > _VERSION:
         raise Unavailable("The data directory was written by a newer Pixdepot.")
+    connection.create_function("fold", 1, fold, deterministic=True)
     for version in range(found + 1, _VERSION + 1):
         # Statement by statement: executescript would commit first.
         script = resources.files(__package__).joinpath(f"schema-{version}.sql").read_text()

@@ -11,9 +11,10 @@ import pytest
 from bootstrap.emulator import Emulator
 from bootstrap.policy import upkeep_policy
 from service import model
-from service.model import Details, ImageQuery, Mended
+from service.model import Details, ImageQuery, Mended, fold
 from service.reconciler import Reconciled
 from service.runtime import Runtime, open_service
+from service.search import terms
 from tests.aws.stand_in import new_account
 from tests.pictures import picture
 
@@ -130,6 +131,42 @@ async def test_rows_that_are_missing_are_added_but_not_by_a_dry_run(tomorrow: De
     assert await tomorrow.rows() == []
     assert await tomorrow.runtime.reconciler.reconcile() == found
     assert await tomorrow.listed() == listed
+
+
+async def test_rows_that_were_folded_by_case_alone_are_folded_again(
+    depot: Depot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    details = Details("ada", "İstanbul, ΑΘΉΝΑ: ﬁne", "photo.jpg", tags=("İzmir", "sea"))
+    with monkeypatch.context() as before:
+        for module in ("service.search", "service.aws.items"):
+            before.setattr(f"{module}.fold", str.casefold)
+        image = await depot.runtime.api.services.images.upload(details, picture())
+    old = await depot.rows()
+    wanted = [
+        *(ImageQuery(title=fold(part)) for part in ("istanbul", "fine", ": ﬁne", "ΑΘΉΝΑ")),
+        ImageQuery(tags=(fold("izmir"),)),
+        ImageQuery(tags=("sea",), title=fold("İSTANBUL, αθήνα")),
+    ]
+
+    async def found() -> list[bool]:
+        pages = [await depot.records.find(query, None, 100) for query in wanted]
+        return [page.images == (image,) for page in pages]
+
+    assert not all(await found())
+    reconciler: Any = depot.runtime.reconciler
+    reconciler._depot = replace(reconciler._depot, clock=lambda: model.now() + timedelta(days=2))
+    mended = (await reconciler.reconcile()).lists
+    assert mended.missing > 0
+    assert mended.stale > 0
+    assert all(await found())
+    new = await depot.rows()
+    assert {row["term"]["S"] for row in new} == set(terms(details))
+    assert {row["title"]["S"] for row in new} == {fold(details.title)}
+    assert await reconciler.reconcile() == Reconciled(0, 0)
+    for row in old:  # as they were; this time they are added only
+        await depot.dynamodb.put_item(TableName=depot.index, Item=row)
+    assert [each.indexed async for each in depot.runtime.reindexer.reindex()] == [1]
+    assert all(await found())
 
 
 @pytest.mark.parametrize("said", [{"title": {"S": "something else"}}, {"visibility": {"S": "public"}}])

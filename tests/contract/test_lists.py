@@ -24,7 +24,8 @@ from tests.aws.stand_in import Account
 from tests.contract.test_image_repository import an_upload, published
 
 WORDS = ("sun", "sunset", "under", "Lake", "a lake", "ake", "STRASSE", "Straße", "湖", "é", "to", "x", "%_", '"q"')
-TAGS = ("Sunset", "nature", "lake", "é", "rare")
+WORDS += ("İstanbul", "ISTANBUL", "ΑΘΉΝΑ", "αθήνα", "ﬁne")
+TAGS = ("Sunset", "nature", "İzmir", "lake", "é", "rare")
 VISIBILITIES = ("private", "public", "private")
 DAY = timedelta(days=1)
 LIBRARY = 70  # images
@@ -189,6 +190,29 @@ async def test_a_page_within_its_budget_is_full_unless_the_list_ends(library: Li
     page = await library.records.find(query, None, limit)
     assert [each.image_id for each in page.images] == expected[:limit]
     assert page.next is not None or len(expected) <= limit
+
+
+@pytest.mark.parametrize(
+    ("title", "looked_for"),
+    [
+        ("İstanbul", "istanbul"),
+        ("Istanbul", "İSTANBUL"),
+        ("ΑΘΉΝΑ", "αθήνα"),
+        ("Αθη\u0301να", "ΑΘΉΝΑ"),
+        ("Ὀδυσσεύς", "ὈΔΥΣΣΕΎΣ"),
+        ("ﬁne", "FINE"),
+        ("ＴＯＫＹＯ", "Tokyo"),
+    ],
+)
+async def test_a_title_and_a_tag_are_found_in_every_form_of_theirs(
+    backends: Repositories, title: str, looked_for: str
+) -> None:
+    begins, part = a_time_of_its_own(), fold(looked_for)
+    upload = an_upload(created_at=begins, title=f"In {title}, 2024", tags=(title,))
+    image = await published(backends[2000], upload)
+    times = {"since": begins, "until": begins + DAY}
+    for query in (ImageQuery(title=part, **times), ImageQuery(tags=(part,), **times)):
+        assert (await backends[2000].find(query, None, 10)).images == (image,)
 
 
 @pytest.mark.parametrize("lead", [0, 1, 2])

@@ -3,6 +3,8 @@
 import json
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 from itertools import product
@@ -11,12 +13,16 @@ from pathlib import Path
 import pytest
 
 from benchmarks.library import fill_sqlite, library, upload_of
-from service.local import lists
+from service.local import lists, rows
 from service.local.rows import image_columns, upload_columns
 from service.local.sqlite import SqliteRepository, connect, migrate
-from service.model import Image, ImageQuery, Position, State, fold
+from service.model import Details, Image, ImageQuery, Position, State, fold
 
 NOON = datetime(2025, 9, 15, 12, tzinfo=UTC)
+ABROAD = replace(
+    next(library(1)),
+    details=Details("ada", "İstanbul, Athens, ΑΘΉΝΑ: ﬁne art", "photo.jpg", tags=("İzmir", "Fine", "ﬁne", "Plain")),
+)
 SHAPES = [
     ImageQuery(user, tags, any_tag, title, since, since and NOON, viewer)
     for user, (tags, any_tag), title, since, viewer in product(
@@ -75,6 +81,41 @@ async def test_a_database_of_the_first_version_keeps_its_lists(tmp_path: Path) -
         assert (await records.find(ImageQuery(viewer="nobody"), None, 100)).images == ()
         await records.retire(images[3].image_id, {State.READY}, NOON)
         assert images[3] not in (await records.find(ImageQuery(), None, 100)).images
+
+
+@pytest.fixture
+def older(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a database of the version that folded case alone, with one image in it and one upload that waits."""
+    path = tmp_path / "pixdepot.db"
+    with monkeypatch.context() as before, closing(connect(path)) as connection:
+        before.setattr("service.local.sqlite._VERSION", 6)
+        for module in (lists, rows):
+            before.setattr(module, "fold", str.casefold)
+        migrate(connection)
+        insert(connection, {**upload_columns(upload_of(ABROAD)), **image_columns(ABROAD), "deadline": None})
+        waiting = replace(ABROAD, image_id="waiting")
+        insert(connection, {**upload_columns(upload_of(waiting)), "state": State.PENDING})
+        lists.write(connection, ABROAD)
+    return path
+
+
+async def test_what_was_folded_by_case_alone_is_found_in_any_form(older: Path) -> None:
+    for _ in range(2):  # when it is opened for the first time, and later
+        async with SqliteRepository.opened(older, 1_000) as records:
+            found = [
+                (await records.find(query, None, 100)).images
+                for query in (
+                    *(ImageQuery(title=fold(part)) for part in ("istanbul", "İSTANBUL", "ΑΘΉΝΑ", "fine art", "n")),
+                    *(ImageQuery(tags=(fold(tag),)) for tag in ("IZMIR", "İzmir", "fine", "plain")),
+                    ImageQuery(tags=(fold("izmir"), "plain"), title=fold("athens, αθήνα")),
+                )
+            ]
+            assert found == [(ABROAD,)] * len(found)
+    with closing(connect(older)) as connection:
+        connection.execute("INSERT INTO title_parts (title_parts, rank) VALUES ('integrity-check', 1)")
+        folded = {title for (title,) in connection.execute("SELECT title_folded FROM images")}
+        tags = {tag for (tag,) in connection.execute("SELECT tag FROM listed_tags")}
+    assert (folded, tags) == ({fold(ABROAD.details.title)}, {"izmir", "fine", "plain"})
 
 
 def lists_it(query: ImageQuery, image: Image) -> bool:
