@@ -29,7 +29,7 @@ export async function askUploader() {
   uploader.querySelector("#uploader-user").hidden = signedIn;
   uploader.querySelector("#uploader-visibility").hidden = !signedIn;
   user.required = !signedIn;
-  user.value = identity.user;
+  user.value ||= identity.user; // what was typed before Escape is still there
   const confirmed = await asked(uploader);
   if (confirmed && !signedIn) identity.user = user.value.trim();
   return confirmed;

@@ -2,6 +2,7 @@
 
 import { getImage, listImages } from "./api.js";
 import { draw } from "./blurhash.js";
+import { beside } from "./neighbours.js";
 
 const AHEAD = "1200px"; // how far below the window the next page is asked for
 const NARROWEST = 0.6; // width by height; what is beyond is cropped in the list
@@ -17,6 +18,7 @@ export class Gallery extends EventTarget {
   #filters = {};
   #cursor = null;
   #loading = null; // what ends the page that is being asked for
+  #coming = null; // resolves once that page is there
   #observer = new IntersectionObserver(
     (entries) => entries.some((each) => each.isIntersecting) && this.#next(),
     { rootMargin: AHEAD },
@@ -30,7 +32,7 @@ export class Gallery extends EventTarget {
   /** Show what matches, from the newest on. */
   async show(filters) {
     this.#loading?.abort();
-    this.#loading = null;
+    this.#loading = this.#coming = null;
     this.#filters = filters;
     this.#cursor = null;
     this.#tiles.clear();
@@ -60,10 +62,27 @@ export class Gallery extends EventTarget {
     return this.#tiles.get(id)?.image;
   }
 
-  /** Return the id of the image before (-1) or after (1) another, if it is loaded. */
+  /** Return the id of the image before (-1) or after (1) another, if both are loaded. */
   neighbour(id, step) {
-    const ids = [...this.#shown()].map((each) => each.dataset.id);
-    return ids[ids.indexOf(id) + step];
+    const way = step > 0 ? "nextElementSibling" : "previousElementSibling";
+    let element = this.#tiles.get(id)?.element[way];
+    while (element?.hidden) element = element[way];
+    return element?.dataset.id;
+  }
+
+  /** Return whether nothing comes before (-1) or after (1) an image, as far as that is known. */
+  isEnd(id, step) {
+    return this.#tiles.has(id) && !this.neighbour(id, step) && (step < 0 || !this.#cursor);
+  }
+
+  /** Return the id of the image before (-1) or after (1) another, whether or not these are loaded; or undefined. */
+  async beside(image, step) {
+    const id = image.image_id;
+    while (step > 0 && this.#tiles.has(id) && !this.neighbour(id, step) && this.#cursor) {
+      if (!(await this.#next())) throw new Error(this.#status.textContent);
+    }
+    if (this.#tiles.has(id)) return this.neighbour(id, step);
+    return (await beside(this.#filters, image, step, (each) => this.#hidden.has(each)))?.image_id;
   }
 
   replace(image) {
@@ -93,8 +112,17 @@ export class Gallery extends EventTarget {
     this.#tiles.get(id)?.element.querySelector("button").focus();
   }
 
-  async #next() {
-    if (this.#loading) return;
+  /** Load the next page, once however many ask for it; resolves to whether it came. */
+  #next() {
+    const coming =
+      this.#coming ??
+      this.#load().finally(() => {
+        if (this.#coming === coming) this.#coming = null;
+      });
+    return (this.#coming = coming);
+  }
+
+  async #load() {
     const loading = (this.#loading = new AbortController());
     this.#observer.disconnect();
     this.#more.hidden = true;
@@ -108,11 +136,11 @@ export class Gallery extends EventTarget {
       this.#more.hidden = !this.#cursor;
       this.#settle();
     } catch (problem) {
-      if (loading.signal.aborted) return;
+      if (loading.signal.aborted) return false;
       this.#say(problem.message, true);
       this.#more.textContent = "Try again";
       this.#more.hidden = false;
-      return;
+      return false;
     } finally {
       if (this.#loading === loading) {
         this.#loading = null;
@@ -120,6 +148,7 @@ export class Gallery extends EventTarget {
       }
     }
     if (this.#cursor) this.#observer.observe(this.#more);
+    return true;
   }
 
   #shown() {
@@ -163,15 +192,18 @@ function tile(image, open) {
   return element;
 }
 
-/** Show a picture by these variants, its placeholder until it is there; renew its links once if they are dead. */
-export function show(image, img, canvas, names) {
+/**
+ * Show a picture by these variants, its placeholder until it is there; renew its links once if they are dead. Calls
+ * `fail` with why it cannot be shown.
+ */
+export function show(image, img, canvas, names, fail = () => {}) {
   draw(canvas, image.placeholder);
   img.alt = image.title;
   img.addEventListener("load", () => img.classList.add("there"), { once: true });
   img.addEventListener(
     "error",
     async () => {
-      const renewed = await getImage(image.image_id).catch(() => null);
+      const renewed = await getImage(image.image_id).catch(fail);
       if (renewed) link(Object.assign(image, renewed), img, names);
     },
     { once: true },

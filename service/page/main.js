@@ -89,9 +89,22 @@ $("#toggle-filters").addEventListener("click", ({ currentTarget: button }) => {
 // ---------------------------------------------------------------- looking
 
 gallery.addEventListener("open", ({ detail: id }) => go(current(), id));
-viewer.addEventListener("step", ({ detail: step }) => {
-  const id = viewer.image && gallery.neighbour(viewer.image.image_id, step);
-  if (id) go(current(), id, { replace: true });
+
+let stepping = false; // what is pressed until the next picture is found goes nowhere
+viewer.addEventListener("step", async ({ detail: step }) => {
+  const { image } = viewer;
+  if (!image || stepping) return;
+  stepping = true;
+  try {
+    const id = await gallery.beside(image, step);
+    if (viewer.image !== image) return; // it was closed meanwhile
+    if (id) await go(current(), id, { replace: true });
+    else viewer.end(step);
+  } catch (problem) {
+    viewer.complain(problem.message);
+  } finally {
+    stepping = false;
+  }
 });
 viewer.addEventListener("search", ({ detail: filters }) => go(filters));
 viewer.addEventListener("edited", ({ detail: image }) => gallery.replace(image));
@@ -128,6 +141,7 @@ viewer.addEventListener("delete", async ({ detail: image }) => {
     await send();
     gallery.forget(id);
   } catch (problem) {
+    if (problem.status === 404) return gallery.forget(id); // somebody else was first
     gallery.hide(id, false);
     toast(`“${image.title}” is still there: ${problem.message}`);
   }
@@ -165,7 +179,7 @@ async function refresh() {
 
 showUploads(uploads);
 uploads.addEventListener("change", ({ detail }) => detail.state === "done" && refresh());
-addEventListener("beforeunload", (event) => uploads.unfinished.length > 0 && event.preventDefault());
+addEventListener("beforeunload", (event) => (uploads.unfinished.length > 0 || viewer.unsaved) && event.preventDefault());
 
 for (const each of document.querySelectorAll(".choose")) each.addEventListener("click", () => $("#files").click());
 $("#files").addEventListener("change", ({ currentTarget: input }) => {

@@ -3,30 +3,45 @@
 import { download, downloadAddress, editImage, getImage } from "./api.js";
 import { show } from "./gallery.js";
 import { identity } from "./identity.js";
+import { toast } from "./toasts.js";
 import { bytes, split } from "./words.js";
 
 const dialog = document.querySelector("#viewer");
 const find = (selector) => dialog.querySelector(selector);
+const form = find("form");
+const FIELDS = ["title", "description", "tags", "visibility"];
+
+/** Return what is typed, to be compared with what was there before, or put back. */
+const typed = () => Object.fromEntries(FIELDS.map((name) => [name, form.elements[name].value]));
+const type = (texts) => FIELDS.forEach((name) => (form.elements[name].value = texts[name]));
 
 /** Sends "close", "step" (-1 or 1), "delete" and "edited" with the image, "search" with filters. */
 export class Viewer extends EventTarget {
   image = null;
   #gallery;
+  #wanted = null; // the id of what is shown, or about to be
+  #before = {}; // what the form had when editing began
+  #drafts = new Map(); // by image id: what was typed, and neither saved nor cancelled
 
   constructor(gallery) {
     super();
     this.#gallery = gallery;
-    dialog.addEventListener("close", () => this.#tell("close"));
+    dialog.addEventListener("close", () => {
+      this.#keep();
+      this.#tell("close");
+    });
+    dialog.addEventListener("cancel", (event) => this.#mayLeave() || event.preventDefault());
+    dialog.addEventListener("keydown", (event) => event.key === "Escape" && this.#escape(event));
     // Not on the dialog: a button that becomes useless under the finger loses the focus to the page.
     document.addEventListener("keydown", (event) => dialog.open && this.#key(event));
     dialog.addEventListener("click", (event) => event.target.closest("a[data-search]") && this.#search(event));
-    find("#previous").addEventListener("click", () => this.#tell("step", -1));
-    find("#next").addEventListener("click", () => this.#tell("step", 1));
-    find("#close-viewer").addEventListener("click", () => dialog.close());
+    find("#previous").addEventListener("click", () => this.#step(-1));
+    find("#next").addEventListener("click", () => this.#step(1));
+    find("#close-viewer").addEventListener("click", () => this.#mayLeave() && dialog.close());
     find("#delete").addEventListener("click", () => this.#tell("delete", this.image));
     find("#edit").addEventListener("click", () => this.#edit(true));
     find("#cancel-edit").addEventListener("click", () => this.#edit(false));
-    find("form").addEventListener("submit", (event) => this.#save(event));
+    form.addEventListener("submit", (event) => this.#save(event));
     find("#download").addEventListener("click", (event) => this.#download(event));
   }
 
@@ -38,18 +53,35 @@ export class Viewer extends EventTarget {
   async show(id) {
     if (!dialog.open) dialog.showModal();
     if (this.image?.image_id === id) return;
+    this.#keep();
     this.image = null;
-    this.#complain("");
+    this.#wanted = id;
+    this.complain("");
     const known = this.#gallery.get(id);
     try {
       const image = known ?? (await getImage(id));
-      if (dialog.open) this.#fill(image);
+      if (dialog.open && this.#wanted === id) this.#fill(image);
     } catch (problem) {
-      this.#complain(problem.message);
+      if (this.#wanted === id) this.complain(problem.message);
     }
   }
 
+  /** Say that nothing comes before (-1) or after (1) the image. */
+  end(step) {
+    find(step < 0 ? "#previous" : "#next").disabled = true;
+  }
+
+  complain(message) {
+    find("[role=alert]").textContent = message;
+  }
+
+  /** Return whether something was typed here that nobody has saved yet. */
+  get unsaved() {
+    return this.#drafts.size > 0 || this.#isChanged();
+  }
+
   close() {
+    this.#keep();
     this.image = null;
     dialog.close();
   }
@@ -64,16 +96,17 @@ export class Viewer extends EventTarget {
     frame.replaceChildren(document.querySelector("#picture-template").content.cloneNode(true));
     frame.style.setProperty("--ratio", image.width / image.height);
     frame.style.setProperty("--width", image.width);
-    show(image, frame.querySelector("img"), frame.querySelector("canvas"), ["display"]);
+    show(image, frame.querySelector("img"), frame.querySelector("canvas"), ["display"], ({ message }) => {
+      if (this.image === image) this.complain(message);
+    });
     this.#describe();
     const id = image.image_id;
     find("#download").href = downloadAddress(id);
     find("#download").download = image.filename;
-    find("#previous").disabled = !this.#gallery.neighbour(id, -1);
-    find("#next").disabled = !this.#gallery.neighbour(id, 1);
+    for (const step of [-1, 1]) find(step < 0 ? "#previous" : "#next").disabled = this.#gallery.isEnd(id, step);
     const mine = Boolean(identity.user) && image.user_id === identity.user;
     for (const name of ["#edit", "#delete"]) find(name).hidden = !mine;
-    this.#edit(false, false);
+    this.#edit(mine && this.#drafts.has(id), false);
   }
 
   #describe() {
@@ -94,35 +127,65 @@ export class Viewer extends EventTarget {
   #key(event) {
     if (event.target.matches("input, textarea, select") || event.altKey || event.ctrlKey || event.metaKey) return;
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    if (step) this.#tell("step", step);
+    if (step) this.#step(step);
+  }
+
+  #step(step) {
+    if (this.#mayLeave()) this.#tell("step", step);
+  }
+
+  /** Leave the form first, and only where nothing that was typed is lost. */
+  #escape(event) {
+    if (form.hidden || event.isComposing) return;
+    event.preventDefault();
+    if (this.#mayLeave()) this.#edit(false);
+  }
+
+  #isChanged() {
+    const now = typed();
+    return Boolean(this.image) && !form.hidden && FIELDS.some((name) => now[name] !== this.#before[name]);
+  }
+
+  #mayLeave() {
+    if (!this.#isChanged()) return true;
+    this.complain("Your changes are not saved yet: save or cancel them.");
+    return false;
+  }
+
+  /** Keep what was typed for the next time that the image is shown: whoever goes back with the browser is not asked. */
+  #keep() {
+    if (!this.#isChanged()) return;
+    this.#drafts.set(this.image.image_id, typed());
+    toast(`Your changes to “${this.image.title}” are not saved. They are here when you open it again.`);
   }
 
   #edit(editing, focus = true) {
-    find("form").hidden = !editing;
+    form.hidden = !editing;
     find("#details").hidden = editing;
-    this.#complain("");
+    this.complain("");
+    const id = this.image.image_id;
     if (editing) {
       const { title, description, tags, visibility } = this.image;
-      Object.assign(find("form").elements.title, { value: title });
-      Object.assign(find("form").elements.description, { value: description });
-      Object.assign(find("form").elements.tags, { value: tags.join(", ") });
+      type({ title, description, tags: tags.join(", "), visibility: visibility ?? "private" });
+      this.#before = typed();
       find("#edit-visibility").hidden = !identity.token;
-      Object.assign(find("form").elements.visibility, { value: visibility ?? "private" });
-      find("form").elements.title.focus();
+      if (this.#drafts.has(id)) type(this.#drafts.get(id));
+      form.elements.title.focus();
     } else if (focus) {
       find("#edit").focus();
     }
+    this.#drafts.delete(id);
   }
 
   async #save(event) {
     event.preventDefault();
-    const { title, description, tags, visibility } = find("form").elements;
+    const { title, description, tags, visibility } = form.elements;
     const changes = { title: title.value, description: description.value, tags: split(tags.value) };
     if (identity.token) changes.visibility = visibility.value;
     try {
       Object.assign(this.image, await editImage(this.image.image_id, changes));
     } catch (problem) {
-      this.#complain(problem.message);
+      this.complain(problem.message);
       return;
     }
     this.#tell("edited", this.image);
@@ -139,12 +202,8 @@ export class Viewer extends EventTarget {
       Object.assign(document.createElement("a"), { href: address, download: this.image.filename }).click();
       setTimeout(() => URL.revokeObjectURL(address), 60_000); // when the browser has surely taken it over
     } catch (problem) {
-      this.#complain(problem.message);
+      this.complain(problem.message);
     }
-  }
-
-  #complain(message) {
-    find("[role=alert]").textContent = message;
   }
 }
 

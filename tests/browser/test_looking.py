@@ -143,6 +143,75 @@ async def test_a_picture_opens_large_and_arrow_keys_lead_on(gallery: Gallery) ->
     await gallery.page.wait_for_url(lambda url: not urlsplit(url).query)
 
 
+async def test_arrows_lead_on_past_the_pictures_that_are_loaded(gallery: Gallery) -> None:
+    await fill(gallery.api, *(f"photo {n}" for n in range(103)), tags=["sea"])
+    await fill(gallery.api, "of something else")
+    await gallery.page.add_init_script("IntersectionObserver.prototype.observe = () => {}")
+    await gallery.visit("/?tags=sea")
+    await gallery.look_at("photo 55")
+    heading, keys = gallery.viewer.get_by_role("heading"), gallery.page.keyboard
+    for n in reversed(range(55)):
+        await keys.press("ArrowRight")
+        await expect(heading).to_have_text(f"photo {n}")
+    await expect(gallery.viewer.get_by_role("button", name="Next picture")).to_be_hidden()
+    await keys.press("ArrowRight")
+    await expect(heading).to_have_text("photo 0")
+    await keys.press("Escape")
+    await expect(gallery.tile("photo 0")).to_be_focused()
+
+
+@pytest.mark.parametrize("filters", ["", "tags=sea&", "user_id=ada&date_from=2020-01-01&date_to=2100-01-01&"])
+async def test_an_address_far_down_the_list_leads_to_its_own_neighbours(gallery: Gallery, filters: str) -> None:
+    await fill(gallery.api, *(f"photo {n}" for n in range(70)), tags=["sea"], user_id="ada")
+    images = {each["title"]: each["image_id"] for each in await gallery.api.walk()}
+    heading, keys = gallery.viewer.get_by_role("heading"), gallery.page.keyboard
+    await gallery.visit(f"/?{filters}image={images['photo 5']}")
+    await expect(heading).to_have_text("photo 5")
+    for key, n in (("ArrowRight", 4), ("ArrowRight", 3), ("ArrowLeft", 4), ("ArrowLeft", 5), ("ArrowLeft", 6)):
+        await keys.press(key)
+        await expect(heading).to_have_text(f"photo {n}")
+    await gallery.page.reload()
+    await expect(heading).to_have_text("photo 6")
+    await gallery.visit(f"/?{filters}image={images['photo 0']}")
+    await expect(heading).to_have_text("photo 0")
+    await gallery.viewer.get_by_role("button", name="Next picture").click()
+    await expect(gallery.viewer.get_by_role("button", name="Next picture")).to_be_hidden()
+    await gallery.viewer.get_by_role("button", name="Previous picture").click()
+    await expect(heading).to_have_text("photo 1")
+    lists = [each.url for each in gallery.requests if "/images?" in each.url]
+    assert len(lists) < 60
+
+
+async def test_a_page_that_does_not_come_is_told_of_in_the_viewer(gallery: Gallery) -> None:
+    async def fail(route: Route) -> None:
+        await route.fulfill(status=503, body='{"detail": "A backend does not answer."}')
+
+    await fill(gallery.api, *(f"photo {n}" for n in range(60)))
+    await gallery.page.add_init_script("IntersectionObserver.prototype.observe = () => {}")
+    await gallery.visit()
+    await gallery.look_at("photo 10")
+    await gallery.page.route("**/images?*", fail)
+    await gallery.viewer.get_by_role("button", name="Next picture").click()
+    await expect(gallery.viewer.get_by_role("alert")).to_have_text("A backend does not answer.")
+    await gallery.page.unroute_all()
+    await gallery.viewer.get_by_role("button", name="Next picture").click()
+    await expect(gallery.viewer.get_by_role("heading")).to_have_text("photo 9")
+
+
+async def test_a_picture_that_was_deleted_elsewhere_says_so(gallery: Gallery) -> None:
+    await fill(gallery.api, "first", "second", "third", user_id="ada")
+    images = {each["title"]: each["image_id"] for each in await gallery.api.walk()}
+    await gallery.visit(user="ada")
+    await gallery.until_loaded(gallery.tiles.locator("img"))
+    assert (await gallery.api.delete(f"/images/{images['second']}", {"user_id": "ada"})).status == 200
+    await gallery.look_at("third")
+    await gallery.page.keyboard.press("ArrowRight")
+    await expect(gallery.viewer.get_by_role("alert")).to_contain_text("There is no image with this id.")
+    await gallery.page.keyboard.press("ArrowRight")
+    await expect(gallery.viewer.get_by_role("heading")).to_have_text("first")
+    await expect(gallery.viewer.locator("[role=alert]")).to_be_empty()
+
+
 async def test_a_picture_has_an_address_and_back_leads_out_of_it(gallery: Gallery) -> None:
     await fill(gallery.api, "first", "second")
     await gallery.visit()
@@ -252,6 +321,34 @@ async def test_a_placeholder_is_drawn_until_the_picture_is_there(gallery: Galler
     await gallery.until_loaded(gallery.tiles.locator("img"))
     seen = await gallery.screenshot(gallery.tile("one"))
     assert close(seen.getpixel((seen.width // 4, seen.height // 4)), "white")
+
+
+async def test_a_placeholder_does_not_shine_through_a_transparent_picture(gallery: Gallery, kept: Path) -> None:
+    image = Image.new("RGBA", (400, 300), (0, 0, 0, 0))
+    image.paste((255, 0, 0, 255), (0, 0, 40, 40))
+    image.save(file := io.BytesIO(), "PNG")
+    await gallery.api.uploaded(file.getvalue(), title="transparent", filename="a.png")
+
+    async def with_placeholder(route: Route) -> None:
+        answer = await route.fetch()
+        document = await answer.json()
+        document["images"][0]["placeholder"] = blurhash_of("blue")
+        await route.fulfill(response=answer, json=document)
+
+    await gallery.page.route("**/images?*", with_placeholder)
+    await gallery.visit()
+    await gallery.until_loaded(gallery.tiles.locator("img"))
+    await expect(gallery.tiles.locator("canvas")).to_be_hidden()
+    seen = await gallery.screenshot(gallery.tile("transparent"))
+    assert not close(seen.getpixel((seen.width // 2, seen.height // 2)), "blue")
+    await gallery.look_at("transparent")
+    await gallery.until_loaded(gallery.viewer.locator("#frame img"))
+    await expect(gallery.viewer.locator("canvas")).to_be_hidden()
+    seen = await gallery.screenshot(gallery.viewer.locator("#frame"))
+    await gallery.page.screenshot(path=kept / "transparent.png")
+    colours = {seen.getpixel((x, seen.height // 2)) for x in range(100, 200)}
+    assert len(colours) > 1  # squares
+    assert all(min(each) > 180 for each in colours if isinstance(each, tuple))
 
 
 def blurhash_of(colour: str) -> str:

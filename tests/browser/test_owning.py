@@ -32,6 +32,95 @@ async def test_title_description_and_tags_are_edited(gallery: Gallery) -> None:
     assert metadata["tags"] == ["water", "dawn"]
 
 
+async def test_escape_and_all_that_leads_away_lose_nothing_that_was_typed(gallery: Gallery) -> None:
+    for title in ("Draft", "Another"):
+        await gallery.api.uploaded(picture(), title=title, description="One\r\ntwo", user_id="ada")
+    await gallery.visit(user="ada")
+    await gallery.look_at("Draft")
+    heading = gallery.viewer.get_by_role("heading")
+    edit, form = gallery.viewer.get_by_role("button", name="Edit"), gallery.viewer.get_by_role("form", name="Edit")
+    await edit.click()
+    await gallery.page.keyboard.press("Escape")  # nothing was typed: back to the picture
+    await expect(form).to_be_hidden()
+    await expect(heading).to_have_text("Draft")
+    await edit.click()
+    await form.get_by_label("Title").fill("A lake")
+    await form.get_by_label("Description").fill("A long story")
+    for _ in range(3):
+        await gallery.page.keyboard.press("Escape")
+    await gallery.viewer.get_by_role("button", name="Close").click()
+    await gallery.viewer.get_by_role("button", name="Previous picture").click()
+    await expect(gallery.viewer.get_by_role("alert")).to_contain_text("not saved")
+    await expect(form.get_by_label("Description")).to_have_value("A long story")
+    await gallery.page.go_back()  # what the browser does is not asked about
+    await expect(gallery.viewer).to_be_hidden()
+    await expect(gallery.toast).to_contain_text("Your changes to “Draft” are not saved.")
+    await gallery.look_at("Another")
+    await expect(form).to_be_hidden()
+    await gallery.page.keyboard.press("ArrowRight")
+    await expect(form.get_by_label("Title")).to_have_value("A lake")
+    await expect(form.get_by_label("Description")).to_have_value("A long story")
+    await form.get_by_role("button", name="Save").click()
+    await expect(gallery.viewer.get_by_role("heading", name="A lake")).to_be_visible()
+    await gallery.page.keyboard.press("Escape")
+    await expect(gallery.viewer).to_be_hidden()
+    assert [each["title"] for each in await gallery.api.walk()] == ["Another", "A lake"]
+
+
+async def test_what_was_typed_and_cancelled_is_gone(gallery: Gallery) -> None:
+    await gallery.api.uploaded(picture(), title="Draft", user_id="ada")
+    await gallery.visit(user="ada")
+    await gallery.look_at("Draft")
+    await gallery.viewer.get_by_role("button", name="Edit").click()
+    form = gallery.viewer.get_by_role("form", name="Edit")
+    await form.get_by_label("Title").fill("Something else")
+    await form.get_by_role("button", name="Cancel").click()
+    await gallery.viewer.get_by_role("button", name="Edit").click()
+    await expect(form.get_by_label("Title")).to_have_value("Draft")
+    await gallery.page.keyboard.press("Escape")
+    await gallery.page.keyboard.press("Escape")
+    await expect(gallery.viewer).to_be_hidden()
+
+
+async def test_leaving_the_page_asks_where_something_is_not_saved(gallery: Gallery) -> None:
+    await gallery.api.uploaded(picture(), title="Draft", user_id="ada")
+    await gallery.visit(user="ada")
+    await gallery.look_at("Draft")
+    await gallery.viewer.get_by_role("button", name="Edit").click()
+    title = gallery.viewer.get_by_role("form", name="Edit").get_by_label("Title")
+    await title.fill("A lake")
+    async with gallery.page.expect_event("dialog") as asked:
+        await gallery.evaluate("setTimeout(() => location.reload())")
+        await (await asked.value).dismiss()
+    await expect(title).to_have_value("A lake")
+
+
+async def test_a_name_that_was_typed_before_escape_is_still_there(gallery: Gallery) -> None:
+    await gallery.visit()
+    dialog = gallery.page.get_by_role("dialog", name="Your uploads")
+    for typed in ("ada", ""):
+        await gallery.page.locator("#who").click()
+        await expect(dialog.get_by_label("Your user id")).to_have_value("ada" if not typed else "")
+        if typed:
+            await dialog.get_by_label("Your user id").fill(typed)
+        await gallery.page.keyboard.press("Escape")
+        await expect(dialog).to_be_hidden()
+
+
+async def test_a_delete_of_what_is_gone_already_is_done(gallery: Gallery) -> None:
+    made = await gallery.api.uploaded(picture(), title="Dear", user_id="ada")
+    await gallery.page.clock.install()
+    await gallery.visit(user="ada")
+    await gallery.look_at("Dear")
+    assert (await gallery.api.delete(f"/images/{made['image_id']}", {"user_id": "ada"})).status == 200
+    await gallery.viewer.get_by_role("button", name="Delete").click()
+    async with gallery.page.expect_response("**/images/*") as answered:
+        await gallery.page.clock.fast_forward("00:10")
+    assert (await answered.value).status == 404
+    await expect(gallery.page.get_by_text("No pictures yet")).to_be_visible()
+    await expect(gallery.toast).to_be_empty()
+
+
 async def test_what_the_service_refuses_is_told_where_it_was_written(gallery: Gallery) -> None:
     await gallery.api.uploaded(picture(), title="One", user_id="ada")
     await gallery.visit(user="ada")
