@@ -44,7 +44,8 @@ class Client:
     `token` is a bearer token, by default PIXDEPOT_TOKEN; it goes to the service, never to storage. `user_id` is who
     writes, for services with open auth: a token says it by itself. A `session` of one's own is used as it is, and
     left open. `timeout` is in seconds: for each call, and for each piece of a transfer. What fails in passing is
-    tried again up to `max_retries` times, after random waits that grow, and those that the service asks for.
+    tried again up to `max_retries` times, after random waits that grow, and those that the service asks for. With
+    `trust_env` requests go through the proxies that HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY name.
 
     Every method raises ConnectionFailed, TimedOut, UnreadableAnswer and APIErrors: `pixdepot.errors` draws them.
     Use it as an async context manager; it may do many things at once.
@@ -59,6 +60,7 @@ class Client:
         session: aiohttp.ClientSession | None = None,
         timeout: float = 30.0,
         max_retries: int = 5,
+        trust_env: bool = False,
     ) -> None:
         url = URL(base_url or os.environ.get("PIXDEPOT_URL") or _HERE)
         if url.scheme not in {"http", "https"} or not url.host:
@@ -69,6 +71,7 @@ class Client:
         self._session = session
         self._timeout = timeout
         self._max_retries = max_retries
+        self._trust_env = trust_env
         self._stack = AsyncExitStack()
         self._opened: Transport | None = None
 
@@ -82,7 +85,9 @@ class Client:
             session = await self._stack.enter_async_context(
                 aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
             )
-        self._opened = Transport(session, self.base_url, self._token, self._timeout, self._max_retries)
+        self._opened = Transport(
+            session, self.base_url, self._token, self._timeout, self._max_retries, trust_env=self._trust_env
+        )
         return self
 
     async def __aexit__(

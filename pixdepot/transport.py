@@ -10,6 +10,7 @@ import aiohttp
 from yarl import URL
 
 from .errors import APIError, ConnectionFailed, TimedOut, UnreadableAnswer, kind_of
+from .proxies import proxy_for
 from .retries import Attempts, retry_after
 
 
@@ -23,15 +24,26 @@ class Answer:
 
 
 class Transport:
-    """Speaks HTTP. `timeout` is in seconds: for a whole call of the API, for each piece of a transfer."""
+    """Speaks HTTP. `timeout` is in seconds: for a whole call of the API, for each piece of a transfer.
+
+    With `trust_env` through the proxy that the environment names for a URL.
+    """
 
     def __init__(
-        self, session: aiohttp.ClientSession, base_url: str, token: str | None, timeout: float, max_retries: int
+        self,
+        session: aiohttp.ClientSession,
+        base_url: str,
+        token: str | None,
+        timeout: float,
+        max_retries: int,
+        *,
+        trust_env: bool = False,
     ) -> None:
         self.timeout = timeout
         self._max_retries = max_retries
         self._session = session
         self._base_url = base_url
+        self._trust_env = trust_env
         self._authorization = {"Authorization": f"Bearer {token}"} if token else {}
 
     def attempts(self) -> Attempts:
@@ -111,6 +123,7 @@ class Transport:
                 headers=headers,
                 data=body,
                 timeout=limits,
+                proxy=proxy_for(url) if self._trust_env else None,
                 # A redirect would take what was signed, or the token, to somewhere else.
                 allow_redirects=False,
                 raise_for_status=False,
@@ -130,6 +143,10 @@ def _translated(url: URL) -> Iterator[None]:
         yield
     except TimeoutError as error:
         raise TimedOut(f"{url.host} did not answer in time.") from error
+    except aiohttp.ClientProxyConnectionError as error:
+        raise ConnectionFailed(f"The proxy {error.host} cannot be reached: {error.strerror}", sent=False) from error
+    except aiohttp.ClientHttpProxyError as error:
+        raise ConnectionFailed(f"The proxy does not connect to {url.host}: {error.status}.", sent=False) from error
     except aiohttp.ClientConnectorError as error:
         raise ConnectionFailed(f"{url.host} cannot be reached: {error.strerror}", sent=False) from error
     except (aiohttp.ClientError, ConnectionError) as error:

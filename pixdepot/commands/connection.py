@@ -3,6 +3,7 @@
 import base64
 import getpass
 import json
+import re
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from functools import wraps
@@ -29,7 +30,7 @@ class Service:
         """Return a client of it. It writes as `writer`."""
         user = self.user if self.token else self.writer
         try:
-            return pixdepot.Client(self.url, self.token or None, user_id=user or None)
+            return pixdepot.Client(self.url, self.token or None, user_id=user or None, trust_env=True)
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="'--url'") from error
 
@@ -49,7 +50,10 @@ def _subject(token: str) -> str:
 
 
 def reading(command: Callable[..., T]) -> Callable[..., T]:
-    """Give a command the options --url and --token, and as `service` what they say."""
+    """Give a command the options --url and --token, and as `service` what they say.
+
+    Its other options have to be text, in UTF-8, unless they are paths.
+    """
 
     @click.option(
         "--url",
@@ -62,9 +66,23 @@ def reading(command: Callable[..., T]) -> Callable[..., T]:
     @click.option("--token", envvar="PIXDEPOT_TOKEN", default="", show_envvar=True, help="A bearer token.")
     @wraps(command)
     def with_service(*args: Any, url: str, token: str, **options: Any) -> T:
+        if not re.fullmatch(r"[\x21-\x7e]*", token):
+            raise click.BadParameter("A token has letters, digits and signs of ASCII only.", param_hint="'--token'")
+        for parameter in click.get_current_context().command.params:
+            _check_text(parameter, {**options, "url": url, "token": token}.get(parameter.name or ""))
         return command(*args, service=Service(url, token), **options)
 
     return with_service
+
+
+def _check_text(parameter: click.Parameter, value: object) -> None:
+    """Raise BadParameter where a value is not UTF-8: no service can be sent it. Paths may be anything."""
+    for text in value if isinstance(value, tuple) else (value,):
+        if isinstance(text, str) and not isinstance(parameter.type, click.Path):
+            try:
+                text.encode()
+            except UnicodeEncodeError as error:
+                raise click.BadParameter("It is not UTF-8.", param=parameter) from error
 
 
 def writing(command: Callable[..., T]) -> Callable[..., T]:
