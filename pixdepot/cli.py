@@ -3,6 +3,8 @@
 What a command needs is imported when it runs: the help, completion and the small commands start at once.
 """
 
+from typing import Any
+
 import click
 
 from .commands.completion import completion
@@ -10,13 +12,21 @@ from .commands.downloading import get
 from .commands.pictures import edit, ls, rm, sign
 from .commands.serving import doctor, emulator, openapi, serve
 from .commands.setting_up import bootstrap
+from .commands.terminal import printable
 from .commands.upkeep import migrate, reconcile, reindex, sweep, variants
 from .commands.uploading import upload
 
 _EPILOG = "A command ends with 0 when all is done, with 1 when something failed, with 2 when it was called wrongly."
 
 
-@click.group(epilog=_EPILOG)
+class _Pixdepot(click.Group):
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run a command, whatever its output is able to show."""
+        printable()
+        return super().main(*args, **options)
+
+
+@click.group(cls=_Pixdepot, epilog=_EPILOG)
 @click.version_option(package_name="pixdepot")
 def main() -> None:
     """Upload, keep and find pictures."""

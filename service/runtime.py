@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from . import model
@@ -28,6 +30,8 @@ from .sweeper import Sweeper
 from .tracing import opened_tracer
 from .uploads import UploadService
 
+_DATABASE = "pixdepot.db"  # of the local backend, in its data directory
+
 
 @dataclass(frozen=True, slots=True)
 class Backend:
@@ -50,11 +54,16 @@ class Runtime:
 
 
 @asynccontextmanager
-async def open_service(settings: Settings, clock: Callable[[], datetime] = model.now) -> AsyncIterator[Runtime]:
+async def open_service(
+    settings: Settings, clock: Callable[[], datetime] = model.now, *, create: bool = True
+) -> AsyncIterator[Runtime]:
     """Open everything the settings name, in one place, and close it in the opposite order.
 
-    Raises OSError when the data directory cannot be made. AWS need not answer yet.
+    Raises OSError when the data directory cannot be made; SettingsError, without `create`, when there is none. AWS
+    need not answer yet.
     """
+    if not create:
+        _check_there(settings)
     async with AsyncExitStack() as stack:
         depot, routes = await stack.enter_async_context(_opened_depot(settings, clock))
         identity = await stack.enter_async_context(opened_identity(settings))
@@ -66,20 +75,36 @@ async def open_service(settings: Settings, clock: Callable[[], datetime] = model
 
 @asynccontextmanager
 async def open_migrator(
-    settings: Settings, target: str, clock: Callable[[], datetime] = model.now
+    settings: Settings, target: str, clock: Callable[[], datetime] = model.now, *, dry_run: bool = False
 ) -> AsyncIterator[Migrator]:
     """Open both backends, and what copies images to `target` ("local" or "aws") from the other.
 
-    Raises SettingsError where there is no local data to copy.
+    A local target is made; for a `dry_run`, in a temporary place. Raises SettingsError where there is no local data
+    to copy.
     """
     source = {"aws": "local", "local": "aws"}[target]
-    if source == "local" and not (settings.data_dir / "pixdepot.db").exists():
-        raise SettingsError(f"{settings.data_dir} is no data directory of Pixdepot.")
-    async with (
-        _opened_depot(replace(settings, backend=source), clock) as (here, _),
-        _opened_depot(replace(settings, backend=target), clock) as (there, _),
-    ):
-        yield Migrator(here, there)
+    here, there = replace(settings, backend=source), replace(settings, backend=target)
+    _check_there(here)
+    async with AsyncExitStack() as stack:
+        if dry_run and not _is_there(there):
+            there = replace(there, data_dir=Path(stack.enter_context(TemporaryDirectory())))
+        source_depot, _ = await stack.enter_async_context(_opened_depot(here, clock))
+        target_depot, _ = await stack.enter_async_context(_opened_depot(there, clock))
+        yield Migrator(source_depot, target_depot)
+
+
+def _is_there(settings: Settings) -> bool:
+    """Return whether the local backend has data; what the aws backend has shows when it is asked."""
+    return settings.backend != "local" or (settings.data_dir / _DATABASE).is_file()
+
+
+def _check_there(settings: Settings) -> None:
+    """Raise SettingsError where the local backend has no data: what is opened to be looked after is not made."""
+    if not _is_there(settings):
+        raise SettingsError(
+            f"{settings.data_dir.absolute()} is no data directory of Pixdepot, since it has no {_DATABASE}: "
+            "name the right one with --data or PIXDEPOT_DATA_DIR. `pixdepot serve` makes a new one."
+        )
 
 
 @asynccontextmanager
@@ -124,7 +149,7 @@ async def local_backend(settings: Settings, clock: Callable[[], datetime]) -> As
 
     directory = settings.data_dir.absolute()
     directory.mkdir(parents=True, exist_ok=True)
-    async with SqliteRepository.opened(directory / "pixdepot.db", settings.read_budget) as records:
+    async with SqliteRepository.opened(directory / _DATABASE, settings.read_budget) as records:
         signer = LinkSigner(await records.secret(), clock)
         objects = LocalObjectStore(directory, signer)
         yield Backend(objects, records, StorageRoutes(objects, signer, settings.max_image_bytes).routes)

@@ -11,7 +11,7 @@ import click
 
 from service.settings import described
 
-from .terminal import Tell, printing, run, settings
+from .terminal import Tell, data_option, printing, run, settings
 
 if TYPE_CHECKING:
     from bootstrap.doctor import Step
@@ -72,8 +72,9 @@ def emulator(port: int, data: Path) -> None:
 
 
 @click.command()
+@data_option
 @printing
-def doctor(tell: Tell) -> None:
+def doctor(data: Path | None, tell: Tell) -> None:
     """Send a picture the whole way through the configured backend; name the cause of what fails."""
     import aiohttp
 
@@ -82,11 +83,11 @@ def doctor(tell: Tell) -> None:
     from service.server import answering, listen
 
     async def examine() -> bool:
-        chosen, listening = settings(), listen("127.0.0.1", 0)
+        chosen, listening = settings(data), listen("127.0.0.1", 0)
         here = f"http://127.0.0.1:{listening.getsockname()[1]}"
         timeout = aiohttp.ClientTimeout(total=15)
         async with (
-            open_service(chosen) as runtime,
+            open_service(chosen, create=False) as runtime,
             answering(runtime.api, listening),
             aiohttp.ClientSession(timeout=timeout) as http,
         ):

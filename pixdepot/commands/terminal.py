@@ -1,19 +1,22 @@
 """How every command speaks with whoever runs it: settings, results, bars, and what went wrong.
 
 A command ends with 0 when all is done, with 1 when something failed, with 2 when it was called wrongly. Results go
-to standard output; bars, logs and errors to standard error.
+to standard output; bars, logs and errors to standard error. All of it is written here: while bars are drawn they
+own their terminal, and every line goes above them.
 """
 
 import asyncio
+import io
 import json
 import os
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, is_dataclass, replace
 from datetime import UTC, datetime
 from functools import wraps
-from typing import TYPE_CHECKING, Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
@@ -29,12 +32,21 @@ T = TypeVar("T")
 Tell = Callable[[Any, str], None]
 
 
-def settings() -> Settings:
-    """Return the settings of the environment; one that cannot be meant ends the command."""
+def settings(data: Path | None = None) -> Settings:
+    """Return the settings of the environment, with this data directory if it is given.
+
+    One that cannot be meant ends the command.
+    """
     try:
-        return Settings.from_env(os.environ)
+        chosen = Settings.from_env(os.environ)
     except SettingsError as error:
         raise click.ClickException(str(error)) from error
+    return replace(chosen, data_dir=data) if data else chosen
+
+
+data_option = click.option(
+    "--data", type=click.Path(path_type=Path, file_okay=False), help="The data directory (PIXDEPOT_DATA_DIR)."
+)
 
 
 def run(work: Coroutine[Any, Any, T], *also: type[Exception]) -> T:
@@ -60,7 +72,7 @@ def printing(command: Callable[..., T]) -> Callable[..., T]:
     @wraps(command)
     def with_tell(*args: Any, as_json: bool, **options: Any) -> T:
         def tell(result: Any, text: str) -> None:
-            click.echo(_as_json(result) if as_json else text)
+            say(_as_json(result) if as_json else text)
 
         return command(*args, tell=tell, **options)
 
@@ -69,7 +81,7 @@ def printing(command: Callable[..., T]) -> Callable[..., T]:
 
 def _as_json(result: Any) -> str:
     facts: Mapping[str, Any] = asdict(result) if is_dataclass(result) and not isinstance(result, type) else result
-    return json.dumps(facts, ensure_ascii=False, default=_written)
+    return json.dumps(facts, default=_written)  # in ASCII, which every terminal and every pipe can carry
 
 
 def _written(value: object) -> str:
@@ -79,19 +91,72 @@ def _written(value: object) -> str:
     return str(value)
 
 
-def bars(*columns: "ProgressColumn | str") -> "Progress":
-    """Return bars that are drawn where standard error is a terminal, and are gone when the work is done."""
+def printable() -> None:
+    """Let standard output take any text: what its encoding lacks is written as a backslash escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+class _Drawn:
+    """The bars that are drawn now, if any, and whether standard output is on their terminal, too."""
+
+    bars: "Progress | None" = None
+    with_results = False
+
+
+def say(text: str, *, error: bool = False) -> None:
+    """Print lines to standard output, or to standard error; above the bars where these are drawn there."""
+    if _Drawn.bars and (error or _Drawn.with_results):
+        from rich.text import Text
+
+        with _Drawn.bars.live._lock:  # noqa: SLF001 - else rich's thread may draw in between, and leave bars behind
+            _Drawn.bars.console.print(Text(text), soft_wrap=True)
+        return
+    stream = sys.stderr if error else sys.stdout
+    stream.write(f"{text}\n")
+    stream.flush()  # so that a reader who has had enough is noticed now
+
+
+class _LogStream(io.TextIOBase):
+    """Standard error for logs, which come in whole lines."""
+
+    def write(self, text: str) -> int:
+        """Print a log record."""
+        say(text.removesuffix("\n"), error=True)
+        return len(text)
+
+    def isatty(self) -> bool:
+        """Return whether people read along."""
+        return sys.stderr.isatty() or bool(_Drawn.bars)
+
+
+def log_stream() -> TextIO:
+    """Return where logs go."""
+    return _LogStream()  # type: ignore[return-value] # it is text that can be written to
+
+
+@contextmanager
+def bars(*columns: "ProgressColumn | str") -> Iterator["Progress"]:
+    """Draw bars in the block where standard error is a terminal; they are gone when the work is done."""
     from rich.console import Console
     from rich.progress import Progress
 
-    return Progress(
+    shared = sys.stdout.isatty() and os.path.samestat(os.fstat(1), os.fstat(2))
+    progress = Progress(
         *(columns or Progress.get_default_columns()),
         console=Console(stderr=True),
         disable=not sys.stderr.isatty(),
         transient=True,
-        # On one terminal results are written above the bars; elsewhere they are no business of the bars.
-        redirect_stdout=sys.stdout.isatty(),
+        redirect_stdout=shared,  # for what libraries print
     )
+    with progress:
+        if not progress.disable:
+            _Drawn.bars, _Drawn.with_results = progress, shared
+        try:
+            yield progress
+        finally:
+            _Drawn.bars = None
 
 
 class Transfers:

@@ -3,13 +3,13 @@
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from .terminal import Tell, bars, printing, run, settings
+from .terminal import Tell, bars, data_option, log_stream, printing, run, settings
 
 if TYPE_CHECKING:
     from service.reconciler import Reconciled
@@ -18,23 +18,24 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def _opened_service() -> AsyncIterator["Runtime"]:
-    """Open the service that the settings name; what it logs goes to standard error."""
+async def _opened_service(data: Path | None) -> AsyncIterator["Runtime"]:
+    """Open the service that the settings name, which is there already; what it logs goes to standard error."""
     from service import logs
     from service.runtime import open_service
 
-    logs.set_up(sys.stderr)
-    async with open_service(settings()) as runtime:
+    logs.set_up(log_stream())
+    async with open_service(settings(data), create=False) as runtime:
         yield runtime
 
 
 @click.command()
+@data_option
 @printing
-def sweep(tell: Tell) -> None:
+def sweep(data: Path | None, tell: Tell) -> None:
     """Remove what abandoned, failed and deleted uploads have left behind, now."""
 
     async def work() -> "Swept":
-        async with _opened_service() as runtime:
+        async with _opened_service(data) as runtime:
             return await runtime.sweeper.sweep()
 
     swept = run(work())
@@ -45,12 +46,13 @@ def sweep(tell: Tell) -> None:
 
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Change nothing.")
+@data_option
 @printing
-def reconcile(dry_run: bool, tell: Tell) -> None:
+def reconcile(dry_run: bool, data: Path | None, tell: Tell) -> None:
     """Compare storage, database and index, all ways; remove what belongs to nothing, add what lists lack."""
 
     async def work() -> "Reconciled":
-        async with _opened_service() as runtime:
+        async with _opened_service(data) as runtime:
             return await runtime.reconciler.reconcile(dry_run=dry_run)
 
     found = run(work())
@@ -67,8 +69,9 @@ def reconcile(dry_run: bool, tell: Tell) -> None:
 
 
 @click.command()
+@data_option
 @printing
-def reindex(tell: Tell) -> None:
+def reindex(data: Path | None, tell: Tell) -> None:
     """Build the index of a table that has none, and take over images of the service before this one.
 
     Safe beside live traffic; one that is cut off goes on where it was.
@@ -79,7 +82,7 @@ def reindex(tell: Tell) -> None:
         done = Reindexed(0)
         with bars() as progress:
             bar = progress.add_task("Reindexing")
-            async with _opened_service() as runtime:
+            async with _opened_service(data) as runtime:
                 async for done in runtime.reindexer.reindex():
                     progress.update(bar, completed=done.looked_at, total=max(done.total, done.looked_at))
         return done
@@ -92,8 +95,9 @@ def reindex(tell: Tell) -> None:
 
 @click.command()
 @click.option("--rebuild", is_flag=True, help="Make them anew; without it they are counted only.")
+@data_option
 @printing
-def variants(rebuild: bool, tell: Tell) -> None:
+def variants(rebuild: bool, data: Path | None, tell: Tell) -> None:
     """Find images whose variants are not what the settings ask for: of another format or size, or none at all.
 
     Safe beside live traffic; one that is cut off goes on where it was. Links to old ones work until they expire.
@@ -104,7 +108,7 @@ def variants(rebuild: bool, tell: Tell) -> None:
         done = Rebuilt()
         with bars() as progress:
             bar = progress.add_task("Looking at images", total=None)
-            async with _opened_service() as runtime:
+            async with _opened_service(data) as runtime:
                 async for done in runtime.rebuilder.rebuild(dry_run=not rebuild):
                     progress.update(bar, description=f"{done.looked_at:,} images looked at")
         return done
@@ -124,9 +128,7 @@ def variants(rebuild: bool, tell: Tell) -> None:
     required=True,
     help="The backend that images are copied to.",
 )
-@click.option(
-    "--data", type=click.Path(path_type=Path, file_okay=False), help="The data directory (PIXDEPOT_DATA_DIR)."
-)
+@data_option
 @click.option("--dry-run", is_flag=True, help="Look at everything, and change nothing.")
 @printing
 def migrate(target: str, data: Path | None, dry_run: bool, tell: Tell) -> None:
@@ -141,16 +143,14 @@ def migrate(target: str, data: Path | None, dry_run: bool, tell: Tell) -> None:
     from service.migrator import Migrated
     from service.runtime import open_migrator
 
-    logs.set_up(sys.stderr)
-    chosen = settings()
-    if data:
-        chosen = replace(chosen, data_dir=data)
+    logs.set_up(log_stream())
+    chosen = settings(data)
 
     async def work() -> Migrated:
         done = Migrated(0)
         with bars() as progress:
             bar = progress.add_task("Looking", total=None)
-            async with open_migrator(chosen, target) as migrator:
+            async with open_migrator(chosen, target, dry_run=dry_run) as migrator:
                 async for done in migrator.migrate(dry_run=dry_run):
                     told = f"{done.looked_at:,} of {done.total:,} images, {decimal(done.copied_bytes)} copied"
                     progress.update(bar, description=told, completed=done.looked_at, total=done.total)

@@ -99,6 +99,10 @@ async def test_a_library_moves_to_aws_and_back(account: Account, tmp_path: Path)
     again = await migrate(account, "--to", "aws", "--data", "data", directory=tmp_path)
     assert json.loads(again.out) == {**EVERYTHING, "there": IMAGES, "dry_run": False}
 
+    tried = await migrate(account, "--to", "local", "--data", "back", "--dry-run", directory=tmp_path)
+    assert (tried.code, json.loads(tried.out)["copied"]) == (0, IMAGES)
+    assert not (tmp_path / "back").exists()
+
     back = await migrate(account, "--to", "local", "--data", "back", directory=tmp_path)
     assert (back.code, json.loads(back.out)["copied"]) == (0, IMAGES)
     assert await content(tmp_path / "back") == before

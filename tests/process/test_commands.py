@@ -100,6 +100,21 @@ async def test_a_database_that_is_damaged_is_told_in_a_line(tmp_path: Path, keep
     assert "pixdepot.db cannot be opened" in refused.error
 
 
+@pytest.mark.parametrize("where", ["", "--data elsewhere"])
+@pytest.mark.parametrize(
+    "command", ["sweep", "reconcile", "reconcile --dry-run", "reindex", "variants", "doctor", "migrate --to aws"]
+)
+async def test_what_keeps_data_in_order_makes_none_in_another_place(
+    tmp_path: Path, command: str, where: str
+) -> None:
+    refused = await run(PIXDEPOT, *command.split(), *where.split(), directory=tmp_path)
+    assert (refused.code, refused.out) == (1, "")
+    assert refused.error.count("\n") == 1
+    assert str(tmp_path / ("elsewhere" if where else "pixdepot-data")) in refused.error
+    assert "--data or PIXDEPOT_DATA_DIR" in refused.error
+    assert list(tmp_path.iterdir()) == []
+
+
 async def test_everyone_as_anyone_is_not_served_to_the_network(tmp_path: Path) -> None:
     refused = await run(PIXDEPOT, "serve", "--host", "0.0.0.0", "--port", "0", directory=tmp_path)
     assert refused.code != 0

@@ -48,11 +48,13 @@ async def test_what_is_found_is_printed_as_an_object(tmp_path: Path, line: str, 
 
 
 async def test_the_doctor_prints_an_object_for_each_step(tmp_path: Path) -> None:
-    finished = await run(PIXDEPOT, "doctor", "--json", directory=tmp_path)
+    async with serving(tmp_path):
+        pass
+    finished = await run(PIXDEPOT, "doctor", "--data", "data", "--json", directory=tmp_path)
     assert finished.code == 0
     assert [each["name"] for each in documents(finished)][-1] == "delete"
     assert all(each["ok"] and not each["cause"] for each in documents(finished))
-    told = await run(PIXDEPOT, "doctor", directory=tmp_path)
+    told = await run(PIXDEPOT, "doctor", directory=tmp_path, PIXDEPOT_DATA_DIR="data")
     assert re.fullmatch(r"(ok     [\w ]+\n)+", told.out)
 
 
