@@ -1,18 +1,21 @@
 """One download: resumed where it broke off, checked against the digest, and there whole or not at all."""
 
 import asyncio
+import errno
 import hashlib
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 import aiohttp
 
 from .errors import APIError, ConnectionFailed, DigestMismatch, StorageRefused
+from .filenames import sendable
 from .model import Image, Progress
 from .retries import retry_after
+from .sources import special
 from .transport import Transport, refusal
 
 _CHUNK = 256 * 1024  # bytes
@@ -24,7 +27,9 @@ async def download(transport: Transport, image: Image, to: Path, on_progress: Pr
     Bytes that came before a failure stay beside it, in a hidden file whose name has the digest in it: the next
     download goes on from there. Raises OSError, DigestMismatch, StorageRefused, ConnectionFailed and APIErrors.
     """
-    path = to / Path(image.filename).name if await asyncio.to_thread(to.is_dir) else to
+    name = sendable(Path(image.filename).name) or image.image_id
+    path = to / name if await asyncio.to_thread(to.is_dir) else to
+    await asyncio.to_thread(_check_replaceable, path)
     part = path.with_name(_part_name(image, path))
     with await asyncio.to_thread(open, part, "a+b") as file:
         fetching = _Fetching(transport, image, file, on_progress or (lambda _done, _all: None))
@@ -41,6 +46,13 @@ async def download(transport: Transport, image: Image, to: Path, on_progress: Pr
 def _part_name(image: Image, path: Path) -> str:
     # Neither longer than names may be, nor shared with another path that the same picture goes to.
     return f".{hashlib.sha256(f'{image.sha256} {path.name}'.encode()).hexdigest()[:32]}.part"
+
+
+def _check_replaceable(path: Path) -> None:
+    """Raise OSError where a download would take the place of a device, a pipe or a socket."""
+    with suppress(FileNotFoundError):
+        if kind := special(path.stat()):
+            raise OSError(errno.EINVAL, f"It is {kind}, not a file: name a file or a directory", path)
 
 
 class _Fetching:

@@ -1,9 +1,11 @@
 """Where pictures come from: anything that can be read is made a file whose size, digest and format are known."""
 
 import asyncio
+import errno
 import hashlib
 import io
 import os
+import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from tempfile import SpooledTemporaryFile
 from typing import IO
 
 from .errors import SourceChanged, UnknownFormat
+from .filenames import sendable
 from .model import NewImage, Source
 
 CHUNK = 256 * 1024  # bytes
@@ -74,7 +77,7 @@ async def opened(new: NewImage) -> AsyncIterator[Content]:
 async def _readable(source: Source) -> AsyncIterator[IO[bytes]]:
     """Open what can be read from the start, any number of times."""
     if isinstance(source, str | os.PathLike):
-        file: IO[bytes] = await asyncio.to_thread(open, source, "rb")
+        file: IO[bytes] = await asyncio.to_thread(open_file, source)
     elif isinstance(source, bytes | bytearray | memoryview):
         file = io.BytesIO(source)
     else:
@@ -99,6 +102,8 @@ async def _read_once(source: Source) -> AsyncIterator[bytes]:
 def _measured(file: IO[bytes], known: str | None) -> tuple[int, str, bytes]:
     """Return the size, the digest and the first bytes of a file."""
     size = file.seek(0, os.SEEK_END)
+    if size == 0:
+        return 0, hashlib.sha256().hexdigest(), b""  # as are the files of /proc: some of them wait to be read
     file.seek(0)
     head = file.read(HEAD)
     file.seek(0)
@@ -107,13 +112,45 @@ def _measured(file: IO[bytes], known: str | None) -> tuple[int, str, bytes]:
 
 def _name(source: Source) -> str | None:
     path = source if isinstance(source, str | os.PathLike) else getattr(source, "name", None)
-    return Path(path).name if isinstance(path, str | os.PathLike) else None
+    return sendable(Path(path).name) if isinstance(path, str | os.PathLike) else None
+
+
+def open_file(path: str | os.PathLike[str]) -> io.BufferedReader:
+    """Open a regular file for reading. Raises OSError, also for anything else.
+
+    To open a named pipe may take for ever, and to open a device may do anything: neither is opened.
+    """
+    _check_regular(path, Path(path).stat())
+    file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 - the caller's to close
+    try:
+        _check_regular(path, os.fstat(file.fileno()))  # it may have been exchanged
+    except OSError:
+        file.close()
+        raise
+    return file
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _check_regular(path: str | os.PathLike[str], status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    if kind := special(status):
+        raise OSError(errno.EINVAL, f"It is {kind}, not a file: save what it gives to a file first", path)
+
+
+def special(status: os.stat_result) -> str | None:
+    """Return what a path leads to that is neither a file nor a directory, in words."""
+    kinds = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFREG: None, stat.S_IFDIR: None}
+    return kinds.get(stat.S_IFMT(status.st_mode), "a device")
 
 
 def digest_of(path: Path) -> str:
     """Return the sha256 of a file, in lower-case hexadecimal. Raises OSError."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    with open_file(path) as file:
+        return _measured(file, None)[1]
 
 
 def sniffed(head: bytes) -> str | None:

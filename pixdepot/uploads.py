@@ -36,7 +36,7 @@ async def upload(transport: Transport, new: NewImage, user_id: str | None, on_pr
 def _declared(new: NewImage, content: Content, user_id: str | None) -> dict[str, Any]:
     said = {
         "user_id": user_id,
-        "title": new.title or PurePath(content.filename).stem[:_TITLE],
+        "title": new.title or PurePath(content.filename).stem[:_TITLE].strip() or "Untitled",
         "description": new.description or None,
         "tags": list(new.tags),
         "filename": content.filename,

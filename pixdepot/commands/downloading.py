@@ -1,6 +1,7 @@
 """`pixdepot get`: images as files; what is there already is not fetched again."""
 
 import asyncio
+import os
 import sys
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Literal
 import click
 
 import pixdepot
+from pixdepot.filenames import sendable
 from pixdepot.gathering import as_they_end
 from pixdepot.sources import digest_of
 
@@ -91,9 +93,26 @@ class _Downloads:
         """Return the file that an image goes to, and whether it is there already."""
         path = self._to
         if path.is_dir():
-            name = Path(image.filename).name
-            path = self._to / (image.image_id if name in {"", ".."} else name)
-            if path in self._taken or (path.exists() and digest_of(path) != image.sha256):
+            path = self._to / (_name(image) or image.image_id)
+            if path in self._taken or (os.path.lexists(path) and not _has(path, image)):
                 path = self._to / f"{image.image_id}{path.suffix}"
         self._taken.add(path)
-        return path, path.is_file() and digest_of(path) == image.sha256
+        return path, _has(path, image)
+
+
+def _name(image: pixdepot.Image) -> str:
+    """Return an image's filename, empty where none such can be here."""
+    name = sendable(Path(image.filename).name)
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        return ""
+    return name
+
+
+def _has(path: Path, image: pixdepot.Image) -> bool:
+    """Return whether a file has an image's bytes."""
+    try:
+        return digest_of(path) == image.sha256
+    except OSError:
+        return False

@@ -1,5 +1,6 @@
 """`pixdepot ls|get|edit|rm|sign`: what is there is found, fetched, changed, deleted and linked to."""
 
+import os
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,24 @@ async def test_no_name_leads_out_of_the_directory(tmp_path: Path, filename: str,
         (printed,) = await Typist(tmp_path, str(server.make_url("")), "").told("get an-id --to inside")
     assert printed["path"] == f"inside/{name}"
     assert (inside / name).read_bytes() == b"data"
+
+
+@pytest.mark.parametrize("place", ["pipe.jpg", "/dev/full", "in"])
+async def test_no_download_takes_the_place_of_what_is_no_file(server: Server, pixdepot: Typist, place: str) -> None:
+    image_id = await uploaded(server, pixdepot)
+    (pixdepot.directory / "in").mkdir()
+    os.mkfifo(pixdepot.directory / "pipe.jpg")
+    os.mkfifo(pixdepot.directory / "in/photo.jpg")
+    finished = await pixdepot(f"get {image_id} --to {place} --json")
+    (printed,) = documents(finished)
+    if place == "in":
+        assert (printed["outcome"], printed["path"]) == ("saved", f"in/{image_id}.jpg")
+    else:
+        assert (finished.code, printed["outcome"]) == (1, "failed")
+        assert "not a file" in printed["error"]
+    for each in (pixdepot.directory / "pipe.jpg", pixdepot.directory / "in/photo.jpg"):
+        assert each.is_fifo()
+    assert Path("/dev/full").is_char_device()
 
 
 async def test_one_download_that_fails_stops_no_other(server: Server, pixdepot: Typist) -> None:

@@ -1,6 +1,8 @@
 """`pixdepot upload`: what is meant is there once, whatever stands in its way."""
 
 import asyncio
+import os
+import socket
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -9,8 +11,12 @@ import pytest
 
 from tests.issuer import running_issuer
 from tests.pictures import picture, sha256_of
-from tests.process.servers import PIXDEPOT, Server, serving, start
+from tests.process.servers import PIXDEPOT, Server, run, serving, start
 from tests.process.typist import Typist, documents
+
+# Runs a command that the modes of files bind, as they do not bind root.
+_CAPABILITIES = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search", "--inh-caps", "-all")
+UNPRIVILEGED = _CAPABILITIES if os.geteuid() == 0 else ()
 
 
 def write(directory: Path, *names: str) -> dict[str, bytes]:
@@ -113,6 +119,115 @@ async def test_one_that_fails_stops_nothing_and_is_told_of(server: Server, pixde
     assert "422 invalid_image" in failed["in/cut.jpg"]
     assert "no JPEG" in failed["notes.txt"]
     assert len(await images(server, pixdepot.user)) == len(whole)
+
+
+# ---------------------------------------------------------------- what is no file, or cannot be read
+
+
+async def test_what_is_no_file_is_passed_over_in_a_directory_and_told_of(pixdepot: Typist) -> None:
+    write(pixdepot.directory, "in/a.jpg", "in/deeper/b.jpg")
+    os.mkfifo(pixdepot.directory / "in/pipe.jpg")
+    (pixdepot.directory / "in/null.jpg").symlink_to("/dev/null")
+    (pixdepot.directory / "in/empty.jpg").touch()
+    (pixdepot.directory / "in/deeper/back").symlink_to("..")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(os.path.relpath(pixdepot.directory / "in/socket.jpg"))
+        for line in ("upload in --user ME", "upload 'in/*.jpg' in/deeper --user ME"):
+            finished = await pixdepot(f"{line} --json")
+            told = set(finished.error.splitlines())
+            assert told >= {
+                "passed over  in/pipe.jpg: it is a named pipe",
+                "passed over  in/null.jpg: it is a device",
+                "passed over  in/socket.jpg: it is a socket",
+                "passed over  in/deeper/back: it is a link to a directory",
+            }
+            sent = {path for path, outcome in outcomes(documents(finished)).items() if outcome != "failed"}
+            assert sent == {"in/a.jpg", "in/deeper/b.jpg"}
+
+
+@pytest.mark.parametrize("path", ["pipe.jpg", "/dev/zero", "/dev/stdin", "/proc/kmsg", "socket.jpg"])
+async def test_what_is_no_file_is_an_error_where_it_is_named(pixdepot: Typist, path: str) -> None:
+    os.mkfifo(pixdepot.directory / "pipe.jpg")
+    write(pixdepot.directory, "a.jpg")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(os.path.relpath(pixdepot.directory / "socket.jpg"))
+        finished = await pixdepot(f"upload {path} a.jpg --user ME --json")
+    assert finished.code == 1
+    assert outcomes(documents(finished)) == {path: "failed", "a.jpg": "uploaded"}
+
+
+async def test_links_that_lead_back_are_gone_through_once(pixdepot: Typist) -> None:
+    write(pixdepot.directory, "in/a.jpg", "in/deeper/b.jpg")
+    for name in ("one", "two"):  # by both of them there are 2**40 ways to each picture
+        (pixdepot.directory / "in" / name).symlink_to(".")
+        (pixdepot.directory / "in/deeper" / name).symlink_to("..")
+    (pixdepot.directory / "in/itself.jpg").symlink_to("itself.jpg")
+    for line in ("'in/**/*.jpg'", "'**/**/*.jpg'", "in", "'in/**'"):
+        finished = await pixdepot(f"upload {line} --user ME --json")
+        printed = documents(finished)
+        assert len(printed) == 3
+        errors = {each["path"]: each["error"] for each in printed if each["error"]}
+        assert errors == {"in/itself.jpg": "Too many levels of symbolic links"}
+
+
+async def test_what_may_not_be_read_or_cannot_be_is_told(pixdepot: Typist) -> None:
+    write(pixdepot.directory, "in/a.jpg", "in/locked/b.jpg", "in/secret.jpg")
+    for name in ("in/locked", "in/secret.jpg"):
+        (pixdepot.directory / name).chmod(0)
+    long = "x" * 300
+    line = f"{PIXDEPOT} upload in in/locked/b.jpg {long} --user {pixdepot.user} --json"
+    finished = await run(*UNPRIVILEGED, *line.split(), directory=pixdepot.directory, PIXDEPOT_URL=pixdepot.url)
+    (pixdepot.directory / "in/locked").chmod(0o700)
+    assert finished.code == 1, finished
+    assert {each["path"]: each["error"] for each in documents(finished)} == {
+        "in/a.jpg": None,
+        "in/locked": "Permission denied",
+        "in/locked/b.jpg": "Permission denied",
+        "in/secret.jpg": "Permission denied",
+        long: "File name too long",
+    }
+
+
+# ---------------------------------------------------------------- names
+
+
+async def test_names_that_are_not_utf_8_are_read_as_windows_1252(server: Server, pixdepot: Typist) -> None:
+    (pixdepot.directory / "in").mkdir()
+    for number, name in enumerate((b"caf\xe9.jpg", b"\x80 5.jpg", "日本.jpg".encode())):
+        path = os.fsencode(pixdepot.directory / "in") + b"/" + name
+        Path(os.fsdecode(path)).write_bytes(picture(seed=number, size=(90, 60)))
+    finished = await pixdepot("upload in --user ME --json")
+    assert finished.code == 0, finished
+    assert {each["path"]: each["filename"] for each in documents(finished)} == {
+        "in/caf\ufffd.jpg": "café.jpg",
+        "in/\ufffd 5.jpg": "€ 5.jpg",
+        "in/日本.jpg": None,
+    }
+    found = await images(server, pixdepot.user)
+    assert {each["title"] for each in found} == {"café", "€ 5", "日本"}
+    told = await pixdepot("upload in --again --user ME")
+    assert any(line.endswith("  as café.jpg") for line in told.out.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("name", "filename"),
+    [
+        ("a\nb.jpg", "a_b.jpg"),
+        ("a\\b.jpg", "a_b.jpg"),
+        ("\x1b[31m.jpg", "_[31m.jpg"),
+        ("\u202egpj.exe.jpg", "_gpj.exe.jpg"),
+        ("aux.jpg", "_aux.jpg"),
+        ("x" * 251 + ".jpg", None),
+        (" .jpg", ".jpg"),
+    ],
+)
+async def test_names_that_some_systems_refuse_are_sent_as_others(
+    server: Server, pixdepot: Typist, name: str, filename: str | None
+) -> None:
+    write(pixdepot.directory, f"in/{name}")
+    (printed,) = await pixdepot.told("upload in --user ME")
+    assert printed["filename"] == filename
+    assert [each["filename"] for each in await images(server, pixdepot.user)] == [filename or name]
 
 
 async def test_people_are_told_in_lines(pixdepot: Typist) -> None:
