@@ -76,8 +76,8 @@ class Rebuilder:
             data = await depot.whole(image.object_key)
             made = await depot.inspector.inspected(data, sha256=image.content.sha256)
         variants = variants_beside(depot.sealed_key(image.image_id), made)
-        content = replace(image.content, placeholder=made.content.placeholder)
-        remade = replace(image, content=content, variants=variants)
+        # Also the size: how a picture is turned may have been decided otherwise when it was published.
+        remade = replace(image, content=made.content, variants=variants)
         keys = [each.object_key for each in variants]
         try:
             await together(*depot.puts(remade, made, original=False))

@@ -107,16 +107,15 @@ def image_attributes(image: Image) -> Attributes:
         "content_type": text(image.content.content_type),
         "file_size": number(image.content.file_size),
         "sha256": text(image.content.sha256),
-        "width": number(image.content.width),
-        "height": number(image.content.height),
         **variants_attributes(image),
     }
 
 
 def variants_attributes(image: Image) -> Attributes:
-    """Return what an item says of what people look at first."""
+    """Return what an item says of what people look at first, and of the size that it has."""
     variants = [{"M": _variant_attributes(each)} for each in image.variants]
-    return {"placeholder": text(image.content.placeholder), "variants": {"L": variants}}
+    size = {"width": number(image.content.width), "height": number(image.content.height)}
+    return {**size, "placeholder": text(image.content.placeholder), "variants": {"L": variants}}
 
 
 def _variant_attributes(variant: Variant) -> Attributes:

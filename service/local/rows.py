@@ -68,16 +68,16 @@ def image_columns(image: Image) -> dict[str, object]:
         "content_type": content.content_type,
         "file_size": content.file_size,
         "sha256": content.sha256,
-        "width": content.width,
-        "height": content.height,
         **variant_columns(image),
     }
 
 
 def variant_columns(image: Image) -> dict[str, object]:
-    """Return the columns of what people look at first."""
+    """Return the columns of what people look at first, and of the size that it has."""
     variants = orjson.dumps([astuple(each) for each in image.variants]).decode()
-    return {"placeholder": image.content.placeholder, "variants_json": variants}
+    content = image.content
+    size = {"width": content.width, "height": content.height}
+    return {**size, "placeholder": content.placeholder, "variants_json": variants}
 
 
 def claim_columns(claim: Claim) -> dict[str, object]:

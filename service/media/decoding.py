@@ -64,7 +64,7 @@ def decode(data: bytes | bytearray | memoryview, content_type: str, max_pixels: 
     Raises InvalidImage, and whatever Pillow raises for what it cannot read.
     """
     picture = opened(data, content_type, max_pixels)
-    size = picture.size
+    size = shown_size(picture)
     picture.draft(None, (1, 1))  # JPEG only: an eighth of width and height, from all of the data
     for _ in frames_of(picture):
         pass
@@ -96,17 +96,25 @@ def frames_of(picture: ImageFile) -> Iterator[ImageFile]:
 
 
 def facts_of(picture: ImageFile, size: tuple[int, int], content_type: str) -> Picture:
-    """Return what is known of a picture that is decoded; before that it had this size. EXIF may come last."""
-    turned = orientation(picture.info.get("exif")) > 4
-    width, height = reversed(size) if turned else size
-    return Picture(content_type, width, height, getattr(picture, "n_frames", 1))
+    """Return what is known of a picture that is decoded, and is shown in this size."""
+    return Picture(content_type, *size, getattr(picture, "n_frames", 1))
 
 
-def orientation(exif: object) -> int:
-    """Return how a viewer turns the picture, 1 to 8 (EXIF 2.32 section 4.6.4, TIFF 6.0 section 2).
+def shown_size(picture: ImageFile) -> tuple[int, int]:
+    """Return the size in which browsers show a picture that is opened and not decoded yet."""
+    width, height = picture.size
+    return (height, width) if orientation(picture) > 4 else (width, height)
 
-    Not Pillow's `getexif`: it believes XMP, which browsers do not. Bad EXIF never makes a picture bad.
+
+def orientation(picture: ImageFile) -> int:
+    """Return how browsers turn a picture that is opened and not decoded yet, 1 to 8 (EXIF 2.32 section 4.6.4).
+
+    They believe the EXIF of a JPEG, and of a PNG where it comes before the pixels: decoding would add what comes
+    after them. They do not believe that of a WebP, nor of an AVIF: its irot and imir count, which Pillow tells as
+    EXIF. A browser test holds this to Chromium. Nor do they believe XMP, as Pillow's `getexif` does. Bad EXIF never
+    makes a picture bad.
     """
+    exif = None if isinstance(picture, WebPImageFile) else picture.info.get("exif")
     tiff = exif.removeprefix(b"Exif\0\0") if isinstance(exif, bytes) else b""
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
     if order is None:

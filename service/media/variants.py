@@ -1,6 +1,6 @@
 """The smaller pictures that people look at, made in the one decode that verifies a picture.
 
-Upright whatever the EXIF orientation says, in sRGB, without any metadata. A JPEG is decoded at the least scale that
+Upright as browsers show the original, in sRGB, without any metadata. A JPEG is decoded at the least scale that
 is large enough (libjpeg's own, an eighth to four), from all of its data; the thumbnail is made of the display size.
 An animation stays one in the display size.
 """
@@ -18,7 +18,7 @@ from PIL.ImageFile import ImageFile
 
 from . import Bytes, Developed, Encoding, Variant
 from .colour import in_srgb, profiles_of
-from .decoding import facts_of, frames_of, opened, orientation, weight_of
+from .decoding import facts_of, frames_of, opened, orientation, shown_size, weight_of
 from .resizing import resized
 
 THUMB, DISPLAY = 320, 1080  # pixels, the longer side at most; a picture is never enlarged
@@ -50,7 +50,7 @@ _BESIDE = ThreadPoolExecutor(2, "pixdepot-thumbnail")  # encoders let go of the 
 def developed(data: Bytes, content_type: str, max_pixels: int, *, encoding: Encoding) -> Developed:
     """Return a picture of this type with its variants; see `service.media.develop`."""
     picture = opened(data, content_type, max_pixels)
-    whole, size = picture.size, _fitting(picture.size, DISPLAY)
+    shown, turned, size = shown_size(picture), orientation(picture), _fitting(picture.size, DISPLAY)
     profiles = profiles_of(picture, data, content_type)
     picture.draft(None, size)
     moves = _may_move(getattr(picture, "n_frames", 1), size, max_pixels)
@@ -58,13 +58,13 @@ def developed(data: Bytes, content_type: str, max_pixels: int, *, encoding: Enco
     durations: list[int] = []
     for frame in frames_of(picture):
         if moves or not frames:
-            frames.append(_shown(frame, size, profiles))
+            frames.append(_shown(frame, size, profiles, turned))
             durations.append(round(frame.info.get("duration") or _DURATION))
     animated = {"durations": durations, "loop": picture.info.get("loop", 0)} if len(frames) > 1 else {}
     smaller = _BESIDE.submit(_smaller, frames[0], encoding)
     display = _encoded(frames, encoding, **animated)
     thumb, placeholder = smaller.result()
-    return Developed(facts_of(picture, whole, content_type), {"thumb": thumb, "display": display}, placeholder)
+    return Developed(facts_of(picture, shown, content_type), {"thumb": thumb, "display": display}, placeholder)
 
 
 def _smaller(display: Image.Image, encoding: Encoding) -> tuple[Variant, str]:
@@ -98,9 +98,8 @@ def _fitting(size: tuple[int, int], longest: int) -> tuple[int, int]:
     return max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)
 
 
-def _shown(picture: ImageFile, size: tuple[int, int], profiles: Sequence[bytes]) -> Image.Image:
+def _shown(picture: ImageFile, size: tuple[int, int], profiles: Sequence[bytes], turned: int) -> Image.Image:
     """Return a decoded frame as it is to be seen, and nothing of it but pixels."""
-    turned = orientation(picture.info.get("exif"))
     seen = in_srgb(resized(_plain(picture), size), profiles)
     if turned in _UPRIGHT:
         seen = seen.transpose(_UPRIGHT[turned])

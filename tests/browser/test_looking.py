@@ -14,7 +14,7 @@ from playwright.async_api import Route, expect
 from tests.api.client import ApiClient
 from tests.browser.conftest import Clock
 from tests.browser.gallery import Gallery
-from tests.pictures import ORIENTATION, picture
+from tests.pictures import NOT_TURNED, ORIENTATION, TURNED, picture
 
 # How a picture that looks upright is stored, so that each EXIF orientation turns it back.
 STORED = {
@@ -234,7 +234,7 @@ async def test_the_address_of_no_picture_says_so(gallery: Gallery) -> None:
 
 async def test_a_picture_can_be_downloaded_as_it_is(gallery: Gallery) -> None:
     data = picture("PNG", size=(50, 40))
-    await gallery.api.uploaded(data, title="mine", filename="Åland “1”.png")
+    await gallery.api.uploaded(data, title="mine", filename="Åland “1”.jpg")
     await gallery.visit()
     await gallery.look_at("mine")
     async with gallery.page.expect_download() as begun:
@@ -271,11 +271,47 @@ async def test_all_eight_orientations_are_upright(gallery: Gallery, kept: Path) 
             assert close(spot, colour), (orientation, colour, spot)
 
 
+@pytest.mark.parametrize("orientation", [3, 6])
+@pytest.mark.parametrize("name", [*TURNED, *NOT_TURNED])
+async def test_a_picture_is_turned_as_chromium_turns_it(gallery: Gallery, name: str, orientation: int) -> None:
+    """Width, height and variants are what a browser shows of the original, whatever a format's EXIF says."""
+    image = await gallery.api.uploaded({**TURNED, **NOT_TURNED}[name](corners((48, 32)), orientation), filename="a")
+    await gallery.visit()
+    original, display = [
+        await gallery.page.evaluate(CORNERS_SHOWN, f"/images/{image['image_id']}/content?variant={variant}")
+        for variant in ("original", "display")
+    ]
+    assert (original["width"], original["height"]) == (image["width"], image["height"])
+    assert (display["width"], display["height"]) == (image["width"], image["height"])
+    assert (image["width"] < image["height"]) == (name in TURNED and orientation == 6)
+    for spot, other in zip(original["colours"], display["colours"], strict=True):
+        assert max(abs(a - b) for a, b in zip(spot, other, strict=True)) < 60, (original, display)
+
+
+# Resolves to the size in which the browser shows the picture at an address, and the colour of each quarter.
+CORNERS_SHOWN = """async (address) => {
+  const image = Object.assign(new Image(), { src: address });
+  await image.decode();
+  const { naturalWidth: width, naturalHeight: height } = image;
+  const canvas = Object.assign(document.createElement("canvas"), { width, height });
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.drawImage(image, 0, 0);
+  const colour = (x, y) => [...context.getImageData(x * width, y * height, 1, 1).data];
+  return { width, height, colours: [0.25, 0.75].flatMap((y) => [0.25, 0.75].map((x) => colour(x, y))) };
+}"""
+
+
+def corners(size: tuple[int, int]) -> Image.Image:
+    """Return a picture with a colour in each corner."""
+    image, (width, height) = Image.new("RGB", size), size
+    for (x, y), colour in CORNERS.items():
+        image.paste(colour, (x * width // 2, y * height // 2, (x + 1) * width // 2, (y + 1) * height // 2))
+    return image
+
+
 def stored(orientation: int) -> bytes:
     """Return a JPEG that looks the same for each EXIF orientation: 3 to 2, with a colour in each corner."""
-    upright = Image.new("RGB", (360, 240))
-    for (x, y), colour in CORNERS.items():
-        upright.paste(colour, (180 * x, 120 * y, 180 * (x + 1), 120 * (y + 1)))
+    upright = corners((360, 240))
     turned = STORED[orientation]
     exif = Image.Exif()
     exif[ORIENTATION] = orientation

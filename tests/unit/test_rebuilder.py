@@ -85,6 +85,19 @@ async def test_an_image_from_before_there_were_variants_gets_some(tmp_path: Path
         assert (len(after.variants), after.content) == (2, image.content)
 
 
+async def test_a_size_that_was_measured_otherwise_is_set_right_once(tmp_path: Path) -> None:
+    """As of a WebP that was taken to be turned by its EXIF."""
+    [image] = await uploaded(tmp_path)
+    async with open_service(Settings(data_dir=tmp_path)) as runtime:
+        depot = runtime.api.services.depot
+        turned = replace(image, content=replace(image.content, width=1200, height=1600))
+        assert await depot.records.exchange_variants(turned, seen=image, deadline=depot.clock())
+        assert (await seen(runtime, image.image_id)).content == turned.content
+        assert await rebuilt(runtime) == Rebuilt(1, 1, 0)
+        assert (await seen(runtime, image.image_id)).content == image.content
+        assert await rebuilt(runtime) == Rebuilt(1, 0, 0)
+
+
 async def test_an_image_whose_bytes_are_not_what_they_were_keeps_its_variants(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
