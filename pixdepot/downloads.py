@@ -22,12 +22,12 @@ _CHUNK = 256 * 1024  # bytes
 
 
 async def download(transport: Transport, image: Image, to: Path, on_progress: Progress | None) -> Path:
-    """Write an image's bytes to `to`, or into that directory under the image's filename; return the path.
+    """Write an image's bytes to `to`, or into that directory under the image's `download_name`; return the path.
 
     Bytes that came before a failure stay beside it, in a hidden file whose name has the digest in it: the next
     download goes on from there. Raises OSError, DigestMismatch, StorageRefused, ConnectionFailed and APIErrors.
     """
-    name = sendable(Path(image.filename).name) or image.image_id
+    name = sendable(Path(image.download_name).name) or image.image_id
     path = to / name if await asyncio.to_thread(to.is_dir) else to
     await asyncio.to_thread(_check_replaceable, path)
     part = path.with_name(_part_name(image, path))

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import IO, Any, Literal, TypeAlias, TypeVar
 
 from .errors import PixdepotError
+from .formats import download_name
 
 Source: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | AsyncIterable[bytes]
 """Where a picture comes from: a path, its bytes, a file that is open for reading bytes, or an async iterable."""
@@ -64,6 +65,11 @@ class Image:
     height: int
     placeholder: str
     etag: str | None = field(default=None, compare=False)
+
+    @property
+    def download_name(self) -> str:
+        """Return the filename with the extension of what the bytes are, as a download is saved."""
+        return download_name(self.filename, self.content_type)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,18 +15,11 @@ from typing import IO
 
 from .errors import SourceChanged, UnknownFormat
 from .filenames import sendable
+from .formats import HEAD, download_name, sniffed
 from .model import NewImage, Source
 
 CHUNK = 256 * 1024  # bytes
 _IN_MEMORY = 1024 * 1024  # bytes of what cannot be read twice; the rest goes to a temporary file
-HEAD = 64  # bytes, which show what a picture is
-_ENDINGS = {
-    "image/jpeg": ".jpg",
-    "image/png": ".png",
-    "image/gif": ".gif",
-    "image/webp": ".webp",
-    "image/avif": ".avif",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +62,7 @@ async def opened(new: NewImage) -> AsyncIterator[Content]:
         content_type = new.content_type or sniffed(head)
         if content_type is None:
             raise UnknownFormat("These bytes are no JPEG, PNG, GIF, WebP or AVIF.")
-        filename = new.filename or _name(new.source) or f"image{_ENDINGS.get(content_type, '')}"
+        filename = new.filename or _name(new.source) or download_name("image", sniffed(head) or content_type)
         yield Content(filename, content_type, size, sha256, file)
 
 
@@ -151,20 +144,3 @@ def digest_of(path: Path) -> str:
     """Return the sha256 of a file, in lower-case hexadecimal. Raises OSError."""
     with open_file(path) as file:
         return _measured(file, None)[1]
-
-
-def sniffed(head: bytes) -> str | None:
-    """Return the media type that a picture's first 64 bytes show, None where Pixdepot takes no such thing."""
-    if head.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "image/png"
-    if head.startswith((b"GIF87a", b"GIF89a")):
-        return "image/gif"
-    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
-        return "image/webp"
-    if head[4:8] == b"ftyp":  # a box of brands, four bytes each: its size, "ftyp", the first, a version, the others
-        end = int.from_bytes(head[:4], "big")
-        brands = {head[at : at + 4] for at in (8, *range(16, min(end, len(head)), 4))}
-        return "image/avif" if brands & {b"avif", b"avis"} else None
-    return None

@@ -102,9 +102,9 @@ OPERATIONS = (
     Operation(
         "POST", "/uploads", endpoints.begin_upload, schemas.Begun, 201, body=schemas.UploadBody, keyed=True,
         errors=(
-            errors.InvalidJson, errors.InvalidFilename, errors.InvalidTags, errors.TypeMismatch,
-            errors.UserMismatch, errors.TooLarge, errors.UnsupportedMediaType, errors.ImageGone,
-            errors.IdempotencyMismatch, errors.TooManyRequests, errors.QuotaExceeded,
+            errors.InvalidJson, errors.InvalidFilename, errors.InvalidTags, errors.UserMismatch, errors.TooLarge,
+            errors.UnsupportedMediaType, errors.ImageGone, errors.IdempotencyMismatch, errors.TooManyRequests,
+            errors.QuotaExceeded,
         ),
     ),
     Operation(

@@ -10,6 +10,7 @@ from .errors import InvalidRequest, TooLarge, UnsupportedMediaType
 from .forms import Part, form_parts, media_type
 from .http import ApiRequest
 from .jsonbody import Base64Image, JsonBody, loads
+from .media import declared_type
 from .schemas import ImageBody, ImageForm, load, split_tags
 
 _FORM_FIELDS = tuple(ImageForm().fields)
@@ -131,7 +132,5 @@ async def _read_file(part: Part, buffer: BytesIO, max_bytes: int) -> Base64Image
         buffer.write(chunk)
         if buffer.tell() > max_bytes:
             raise TooLarge(f"A picture may have {max_bytes:,} bytes.")
-    # What a client sends for a file it knows nothing about declares nothing.
-    declared = None if part.content_type in {None, "", "application/octet-stream"} else part.content_type
     buffer.truncate()
-    return Base64Image(buffer.getvalue(), declared)
+    return Base64Image(buffer.getvalue(), declared_type(part.content_type, part.filename))

@@ -16,9 +16,9 @@ from .bodies import check_picture, read_json, read_picture
 from .depot import Depot
 from .errors import Forbidden, InvalidParameter, NotFound, NotReady, PreconditionFailed, Unavailable
 from .fields import instant
-from .http import ApiRequest, ApiResponse, content_disposition, if_match, if_none_match, representation
+from .http import ApiRequest, ApiResponse, if_match, if_none_match, representation
 from .identity import Caller, Identity
-from .images import ImageService
+from .images import ImageService, disposition
 from .limits import RateLimiter
 from .model import (
     ByteStream,
@@ -214,7 +214,7 @@ async def _download(call: Call, image: Image) -> ApiResponse:
         return ApiResponse(302, {"Location": call.url(links.original(image)), "Cache-Control": "no-store"})
     headers = {
         "Content-Type": image.content.content_type,
-        "Content-Disposition": content_disposition("attachment", image.details.filename),
+        "Content-Disposition": disposition("attachment", image),
         "Cache-Control": "private, no-cache",
         "X-Content-Type-Options": "nosniff",
     }

@@ -117,7 +117,7 @@ class InvalidCursor(PixdepotError):
 
 
 class TypeMismatch(PixdepotError):
-    """The declared type, or the filename's extension, disagrees with the bytes."""
+    """The declared media type is not the type of the bytes. The filename's extension does not count."""
 
     status, code, title = 400, "type_mismatch", "The picture is not of the declared type"
 

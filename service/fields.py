@@ -10,6 +10,7 @@ from marshmallow import ValidationError, fields
 
 from .errors import InvalidFilename, InvalidRequest, InvalidTags
 from .jsonbody import Base64Image
+from .media import IMAGE_TYPES, UNKNOWN_TYPE, declared_type
 from .model import fold, milliseconds
 
 FILENAME_BYTES = 255
@@ -113,6 +114,18 @@ class TagFilter(fields.String):
         if len(kept) > TAGS:
             raise ValidationError(f"There may be {TAGS} tags.")
         return tuple(kept.values())
+
+
+class DeclaredType(fields.String):
+    """The media type of a picture as its client declares it: one of IMAGE_TYPES, else UNKNOWN_TYPE."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> str:
+        known = declared_type(super()._deserialize(value, attr, data, **options)) or UNKNOWN_TYPE
+        if known not in {*IMAGE_TYPES, UNKNOWN_TYPE}:
+            raise ValidationError(
+                f"Must be one of: {', '.join(IMAGE_TYPES)}; or leave it out, and the bytes decide."
+            )
+        return known
 
 
 class Base64(fields.Field[Base64Image]):

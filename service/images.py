@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from weakref import WeakValueDictionary
 
-from . import media
 from .depot import Claimed, Depot, delete_or_leave, discard, erase_or_leave, sealed, together
 from .errors import Forbidden, ImageGone, InFlight, NotFound, PreconditionFailed
 from .http import content_disposition
 from .inspection import Inspected
+from .media import download_name
 from .model import (
     ByteStream,
     Content,
@@ -53,8 +53,7 @@ class ImageService:
         Raises what `Inspector.inspected` raises, and QuotaExceeded; nothing is stored then. With a key also what
         `Depot.claimed` raises, and InFlight.
         """
-        declared = (declared_type, media.declared_type(details.filename))
-        made = await self._depot.inspector.inspected(data, *declared, strip_location=strip_location)
+        made = await self._depot.inspector.inspected(data, declared_type, strip_location=strip_location)
         if idempotency_key is not None:
             return await self._upload_once(idempotency_key, details, made)
         await self._depot.check_quota(details.user_id, made.content.file_size)
@@ -220,12 +219,16 @@ class Links:
 
     def original(self, image: Image) -> str:
         """Return a link to the picture as it was uploaded."""
-        disposition = content_disposition("inline", image.details.filename)
-        return self.downloads.url(image.object_key, image.content.content_type, disposition)
+        return self.downloads.url(image.object_key, image.content.content_type, disposition("inline", image))
 
     def variant(self, variant: Variant) -> str:
         """Return a link to a variant."""
         return self.downloads.url(variant.object_key, variant.content_type, "inline")
+
+
+def disposition(kind: str, image: Image) -> str:
+    """Return the Content-Disposition of an original. Its file name has an extension of what the bytes are."""
+    return content_disposition(kind, download_name(image.details.filename, image.content.content_type))
 
 
 def _check_owner(details: Details, caller: str) -> None:

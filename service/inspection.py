@@ -52,14 +52,15 @@ class Inspector:
     async def inspected(
         self,
         data: bytes,
-        *declared: str | None,
+        declared: str | None = None,
+        *,
         sha256: str | None = None,
         size: int | None = None,
         strip_location: bool = False,
     ) -> Inspected:
         """Return what the bytes are, having decoded them whole, and their variants. Repeatable; changes nothing.
 
-        `declared` are content types that someone claimed, `sha256` and `size` (bytes) what was promised. With
+        `declared` is the media type that the client said, `sha256` and `size` (bytes) what was promised. With
         `strip_location` the bytes that come back have no place in them.
         Raises TooLarge, UnsupportedImage, InvalidImage or TypeMismatch; Unavailable when too much is being decoded.
         """
@@ -76,7 +77,7 @@ class Inspector:
     async def _read(
         self,
         data: bytes,
-        declared: tuple[str | None, ...],
+        declared: str | None,
         sha256: str | None,
         size: int | None,
         *,
@@ -89,7 +90,7 @@ class Inspector:
         finally:
             digest = await hashed
         picture = made.picture
-        media.check_declared(picture.content_type, *declared)
+        media.check_declared(picture.content_type, declared)
         if sha256 not in {None, digest} or size not in {None, len(data)}:
             raise InvalidImage("The bytes that arrived do not have the size or the sha256 that was declared.")
         if strip_location:

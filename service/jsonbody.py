@@ -36,8 +36,11 @@ _INSIDE_STRING = re.compile(rb'["\\]')
 _COLON = re.compile(rb"[ \t\r\n]*:[ \t\r\n]*")
 _UNFINISHED_ESCAPE = re.compile(rb"\\(?:u[0-9A-Fa-f]{0,3})?\Z")
 _SURROGATE_ESCAPE = re.compile(r"\\u[Dd][89A-Fa-f]")
-# RFC 2397, as far as pictures need it; RFC 6838 section 4.2 has the names, and their 127 characters.
-_DATA_URL = re.compile(rb"data:(image/[a-z0-9][a-z0-9!#$&^_.+-]{0,126});base64,", re.IGNORECASE)
+# RFC 2397, as far as pictures need it; RFC 6838 section 4.2 has the names, and their 127 characters. A browser's
+# FileReader calls a file octets where the name tells it no type.
+_DATA_URL = re.compile(
+    rb"data:(image/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}|application/octet-stream);base64,", re.IGNORECASE
+)
 _DATA_URL_MAX = len("data:image/") + 127 + len(";base64,")
 
 

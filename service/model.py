@@ -96,8 +96,9 @@ class Image:
 class Expected:
     """What the client declared of the bytes to come; the signed upload holds it to that.
 
-    A PUT has a `file_size`; a POST may leave it open, and is held to the service's limit. With `strip_location` the
-    place where the picture was made is taken out of it before it is published.
+    `content_type` is one that the service takes, or `media.UNKNOWN_TYPE` where the client declared none. A PUT has
+    a `file_size`; a POST may leave it open, and is held to the service's limit. With `strip_location` the place
+    where the picture was made is taken out of it before it is published.
     """
 
     method: Literal["PUT", "POST"]

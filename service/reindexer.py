@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 from .depot import Depot, together, variants_beside
 from .errors import InvalidImage, ObjectMissing, TooLarge, TypeMismatch, UnsupportedImage
+from .media import UNKNOWN_TYPE
 from .model import Image, Original, Reindexed
 
 logger = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ class Reindexer:
         """
         objects, sealed = self._depot.objects, self._depot.sealed_key(original.image_id)
         try:
-            await objects.copy(original.object_key, sealed, original.content_type or "application/octet-stream")
+            await objects.copy(original.object_key, sealed, original.content_type or UNKNOWN_TYPE)
             made = await self._depot.inspector.inspected(await self._depot.whole(sealed))
         except (ObjectMissing, TooLarge, UnsupportedImage, InvalidImage, TypeMismatch) as error:
             logger.warning("image %s is not taken over: %s", original.image_id, error.detail)
@@ -36,5 +37,7 @@ class Reindexer:
         variants = variants_beside(sealed, made)
         times = (original.created_at, original.updated_at)
         image = Image(original.image_id, original.details, made.content, sealed, *times, variants)
-        await together(*self._depot.puts(image, made, original=False))
+        # The copy has the type that somebody declared: it is written again where the bytes are of another.
+        mistyped = made.content.content_type != original.content_type
+        await together(*self._depot.puts(image, made, original=mistyped))
         return image

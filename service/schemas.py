@@ -8,8 +8,20 @@ from typing import Any, get_args
 from marshmallow import EXCLUDE, INCLUDE, Schema, ValidationError, fields, validate
 
 from .errors import InvalidParameter, InvalidRequest
-from .fields import Base64, DateBound, Filename, Flag, Instant, TagFilter, Tags, Text, WholeNumber, instant
-from .media import IMAGE_TYPES
+from .fields import (
+    Base64,
+    DateBound,
+    DeclaredType,
+    Filename,
+    Flag,
+    Instant,
+    TagFilter,
+    Tags,
+    Text,
+    WholeNumber,
+    instant,
+)
+from .media import IMAGE_TYPES, UNKNOWN_TYPE
 from .model import Visibility
 
 TITLE_LENGTH, DESCRIPTION_LENGTH, USER_LENGTH = 200, 2_000, 128  # characters
@@ -109,7 +121,16 @@ class ImageForm(DetailsBody):
 class UploadBody(DetailsBody):
     """The request for a direct upload."""
 
-    content_type = fields.String(required=True, validate=validate.OneOf(IMAGE_TYPES))
+    content_type = DeclaredType(
+        load_default=UNKNOWN_TYPE,
+        metadata={
+            "description": (
+                f"One of {', '.join(IMAGE_TYPES)}, or an alias such as image/jpg: the bytes are held to it. "
+                f"Left out, empty or {UNKNOWN_TYPE}: the bytes decide. Send them with the type in upload.headers."
+            ),
+            "examples": list(IMAGE_TYPES),
+        },
+    )
     file_size = fields.Integer(
         strict=True,
         validate=validate.Range(min=1),

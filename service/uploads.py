@@ -40,8 +40,8 @@ class UploadService:
         """Store a pending upload, and return it with the link that takes its bytes.
 
         With a key it is repeatable for 24 hours, and returns what it returned first, whatever became of it since.
-        Raises InvalidRequest (a PUT without its size), TooLarge, TypeMismatch (the filename's extension),
-        QuotaExceeded, and with a key what `Depot.claimed` raises.
+        Raises InvalidRequest (a PUT without its size), TooLarge, QuotaExceeded, and with a key what `Depot.claimed`
+        raises.
         """
         limit = self._depot.settings.max_image_bytes
         if expected.method == "PUT" and expected.file_size is None:
@@ -49,7 +49,6 @@ class UploadService:
             raise InvalidRequest("See errors for what is wrong with each field.", {"file_size": [message]})
         if (expected.file_size or 0) > limit:
             raise TooLarge(f"A picture may have {limit:,} bytes.")
-        media.check_declared(expected.content_type, media.declared_type(details.filename))
         upload, begun = self._depot.new_upload(details, expected), False
         if idempotency_key is not None:
             claimed = await self._depot.claimed("begin_upload", idempotency_key, upload)
@@ -98,12 +97,9 @@ class UploadService:
             return await self._outcome(upload)
         if self.expired(upload):
             raise UploadExpired("Ask for a new link with POST to /uploads/{id}/sign, or begin again.")
-        # Sealed first, verified after: the bytes that were looked at are the bytes that are served, whatever
-        # else is sent through the link meanwhile.
         key = self._depot.sealed_key(image_id)
         try:
             async with self._depot.inspector.admitted(upload.expected.file_size):
-                await self._objects.copy(self._depot.upload_key(image_id), key, upload.expected.content_type)
                 image = await self._prepared(upload, key)
         except QuotaExceeded as refusal:
             await delete_or_leave(self._depot, key)
@@ -124,19 +120,24 @@ class UploadService:
         await erase_or_leave(self._depot, image_id)
 
     async def _prepared(self, upload: Upload, key: str) -> Image:
-        """Verify the sealed bytes, and write what else the image needs before it is published."""
-        data, expected = await self._depot.whole(key), upload.expected
-        declared = (expected.content_type, media.declared_type(upload.details.filename))
+        """Seal the bytes under this key, verify them, and write what else the image needs to be published."""
+        # The bytes that are verified are the bytes that are served, whatever else comes through the link meanwhile:
+        # storage copies them, and the copy is read. Where others will be served, or their type is not known yet,
+        # they are read once and written under the key. Either way these are two requests.
+        arrived, expected = self._depot.upload_key(upload.image_id), upload.expected
+        rewritten = expected.strip_location or expected.content_type == media.UNKNOWN_TYPE
+        if not rewritten:
+            await self._objects.copy(arrived, key, expected.content_type)
         made = await self._depot.inspector.inspected(
-            data,
-            *declared,
+            await self._depot.whole(arrived if rewritten else key),
+            expected.content_type,
             sha256=expected.sha256,
             size=expected.file_size,
             strip_location=expected.strip_location,
         )
         await self._depot.check_quota(upload.details.user_id, made.content.file_size)
         image = sealed(upload, made, key)
-        writes = self._depot.puts(image, made, original=expected.strip_location)
+        writes = self._depot.puts(image, made, original=rewritten)
         await together(*writes, self._records.prepare(upload))
         return image
 

@@ -101,8 +101,8 @@ class _Downloads:
 
 
 def _name(image: pixdepot.Image) -> str:
-    """Return an image's filename, empty where none such can be here."""
-    name = sendable(Path(image.filename).name)
+    """Return the name of an image's file, empty where the file system here cannot have it."""
+    name = sendable(Path(image.download_name).name)
     try:
         os.fsencode(name)
     except UnicodeEncodeError:

@@ -15,8 +15,9 @@ import click
 
 import pixdepot
 from pixdepot.filenames import sendable
+from pixdepot.formats import HEAD, sniffed
 from pixdepot.gathering import as_they_end
-from pixdepot.sources import HEAD, digest_of, open_file, sniffed, special
+from pixdepot.sources import digest_of, open_file, special
 
 from .connection import Service, tags_option, talk, visibility_option, writing
 from .terminal import Tell, Transfers, printing, reason, say, transfers

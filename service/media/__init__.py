@@ -1,5 +1,6 @@
 """What bytes are: their type, their size, and whether they decode whole. Pure: bytes in, facts out.
 
+What formats are called, and what they begin with, is a table in `types`.
 Pillow lives here only: it decodes (`decoding`), and makes the smaller pictures that people look at (`variants`).
 What it takes on trust is surveyed first, without decoding (`surveys` and `avif`). Bytes after a picture's end are
 not looked at. All of it may be called from several threads at once.
@@ -8,38 +9,41 @@ not looked at. All of it may be called from several threads at once.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from mimetypes import MimeTypes
-from pathlib import PurePath
-from types import MappingProxyType
 from typing import Literal, TypeVar
 
-from service.errors import InvalidImage, TypeMismatch, UnsupportedImage
+from service.errors import InvalidImage, UnsupportedImage
+
+from .types import IMAGE_TYPES, UNKNOWN_TYPE, check_declared, declared_type, download_name, sniff
+
+__all__ = [
+    "IMAGE_TYPES",
+    "UNKNOWN_TYPE",
+    "Bytes",
+    "Developed",
+    "Encoding",
+    "Picture",
+    "Variant",
+    "check_declared",
+    "declared_type",
+    "develop",
+    "download_name",
+    "inspect",
+    "memory_to_develop",
+    "sniff",
+    "variant_sizes",
+    "without_location",
+]
 
 T = TypeVar("T")
 Bytes = bytes | bytearray | memoryview
-
-IMAGE_TYPES: Mapping[str, str] = MappingProxyType(
-    {"image/jpeg": ".jpg", "image/png": ".png", "image/gif": ".gif", "image/webp": ".webp", "image/avif": ".avif"}
-)
-
-_ALIASES = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/apng": "image/png"}
-_KNOWN = MimeTypes()  # Python's own tables: what the machine's /etc/mime.types adds stays out of this one
-_EXTENSIONS: Mapping[str, str] = MappingProxyType(
-    {extension.lower(): f"application/{name}" for extension, name in _KNOWN.encodings_map.items()}
-    | _KNOWN.types_map[False]
-    | _KNOWN.types_map[True]
-    | {extension: content_type for content_type, extension in IMAGE_TYPES.items()}
-    | dict.fromkeys((".jpeg", ".jpe", ".jfif"), "image/jpeg")
-    | {".apng": "image/png"}
-)
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
     """A picture that decodes whole.
 
-    `width` and `height` are pixels as a viewer shows them: already swapped where the EXIF orientation (or
-    AVIF's irot) turns the picture by a quarter. `frames` is 1 for a still picture.
+    `width` and `height` are pixels as a browser shows them: already swapped where the EXIF orientation of a JPEG or
+    PNG, or AVIF's irot, turns the picture by a quarter. `frames` is 1 for a still picture.
     """
 
     content_type: str
@@ -68,40 +72,6 @@ class Developed:
     picture: Picture
     variants: Mapping[str, Variant]
     placeholder: str
-
-
-def sniff(head: bytes) -> str | None:
-    """Return the content type by magic number, None for whatever is not one of IMAGE_TYPES.
-
-    The first 32 bytes will do, or 64 for an AVIF that names other brands before its own.
-    """
-    if head.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "image/png"
-    if head.startswith((b"GIF87a", b"GIF89a")):
-        return "image/gif"
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "image/webp"
-    if head[4:8] == b"ftyp":  # ISO/IEC 14496-12 section 4.3: size, type, major brand, version, other brands
-        end = min(int.from_bytes(head[:4], "big"), len(head))
-        brands = {head[at : at + 4] for at in (8, *range(16, end, 4))}
-        return "image/avif" if brands & {b"avif", b"avis"} else None
-    return None
-
-
-def declared_type(filename: str) -> str | None:
-    """Return the content type that the filename's extension stands for, None if it has none that is known."""
-    return _EXTENSIONS.get(PurePath(filename).suffix.lower())
-
-
-def check_declared(picture_type: str, *declared: str | None) -> None:
-    """Raise TypeMismatch if any declared content type, parameters and case aside, is not the picture's."""
-    for each in declared:
-        if each is not None:
-            plain = each.partition(";")[0].strip().lower()
-            if _ALIASES.get(plain, plain) != picture_type:
-                raise TypeMismatch(f"The bytes are {picture_type}, the declared type or the extension is not.")
 
 
 def memory_to_develop(data: Bytes, *, max_pixels: int) -> int:

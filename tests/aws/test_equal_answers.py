@@ -107,7 +107,7 @@ async def sending_by_post(api: ApiClient) -> Talk:
 
 
 async def sending(api: ApiClient, method: str) -> Talk:
-    for wrong in ({"file_size": 2**30}, {"content_type": "text/html"}, {"filename": "a.png"}, {"sha256": "x"}):
+    for wrong in ({"file_size": 2**30}, {"content_type": "text/html"}, {"filename": "a/b.png"}, {"sha256": "x"}):
         yield await api.begin(DATA, method=method, **wrong)
     begun = await api.begin(DATA, method=method)
     yield begun

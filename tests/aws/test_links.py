@@ -214,6 +214,32 @@ async def test_complete_refuses_another_sha256_whatever_the_storage_takes(
     assert await stored(objects, key) is None
 
 
+@pytest.mark.parametrize("expected", [
+    Expected("PUT", "image/jpeg", len(DATA)),
+    Expected("PUT", "application/octet-stream", len(DATA)),
+    Expected("POST", "image/jpeg", strip_location=True),
+])  # fmt: skip
+async def test_what_is_sealed_has_the_type_that_it_is_and_takes_no_request_more(
+    uploads: UploadService, objects: S3ObjectStore, expected: Expected
+) -> None:
+    upload, _ = await uploads.begin(Details("ada", "A photo", "photo.html"), expected)
+    await objects.put(f"uploads/{upload.image_id}", DATA, expected.content_type)
+    requests = list[str]()
+
+    def count(model: Any, **_: Any) -> None:
+        requests.append(model.name)
+
+    objects._s3.meta.events.register("before-call.s3", count)
+    try:
+        image = await uploads.complete(upload.image_id, "ada")
+    finally:
+        objects._s3.meta.events.unregister("before-call.s3", count)
+    assert requests.count("GetObject") == 1
+    assert requests.count("CopyObject") + requests.count("PutObject") == 1 + len(image.variants)
+    head = await objects._s3.head_object(Bucket=objects._bucket, Key=image.object_key)
+    assert (head["ContentType"], await stored(objects, image.object_key)) == ("image/jpeg", DATA)
+
+
 # ---------------------------------------------------------------- downloads
 
 

@@ -222,6 +222,23 @@ async def test_images_of_the_original_service_are_listed_shown_edited_and_delete
     assert (again.adopted, again.indexed) == (0, len(originals) - 1)
 
 
+@pytest.mark.parametrize("declared", ["image/png", "image/jpg", ""])
+async def test_an_original_under_another_type_is_sealed_as_what_it_is(depot: Depot, declared: str) -> None:
+    for original in await depot.put_originals():
+        await depot.dynamodb.update_item(
+            TableName=depot.table,
+            Key={"image_id": {"S": original}},
+            UpdateExpression="SET content_type = :declared",
+            ExpressionAttributeValues={":declared": {"S": declared}},
+        )
+    (done,) = [each async for each in depot.runtime.reindexer.reindex()]
+    assert (done.adopted, done.refused) == (len(ORIGINALS), 0)
+    image = await depot.runtime.api.services.images.image("original-0", "ada")
+    s3: Any = depot.objects
+    head = await s3._s3.head_object(Bucket=s3._bucket, Key=image.object_key)
+    assert head["ContentType"] == image.content.content_type == "image/jpeg"
+
+
 @pytest.mark.parametrize(
     "broken", [{"s3_key": {"S": "images/ada/nothing.jpg"}}, {"created_at": {"S": "yesterday"}}]
 )

@@ -53,6 +53,16 @@ async def test_a_file_is_uploaded_by_its_path_and_is_called_as_it_is(client: Cli
     assert datetime.now(UTC) - image.created_at < timedelta(minutes=1)
 
 
+async def test_a_name_of_another_format_or_none_is_no_obstacle(client: Client, tmp_path: Path) -> None:
+    for name, saved in (("lake.png", "lake.jpg"), ("IMG.HEIC", "IMG.jpg"), ("lake", "lake.jpg")):
+        (tmp_path / name).write_bytes(PHOTO)
+        image = await client.upload(tmp_path / name)
+        assert (image.filename, image.content_type, image.download_name) == (name, "image/jpeg", saved)
+    image = await client.upload(PHOTO, filename="page.html", content_type="image/pjpeg")
+    path = await client.download(image, tmp_path)
+    assert (path.name, path.read_bytes()) == ("page.html.jpg", PHOTO)
+
+
 @pytest.mark.parametrize("serve", ["server on local"], indirect=True)
 async def test_an_open_file_is_read_to_its_end_and_left_open(client: Client, path: Path) -> None:
     with path.open("rb") as file:
@@ -106,7 +116,7 @@ async def test_of_many_each_has_its_result_and_a_failure_stops_nothing(
         raise EOFError
 
     named = pixdepot.NewImage(picture(seed=1), title="By bytes", tags=("many",))
-    broken = pixdepot.NewImage(picture("PNG"), filename="no-png.jpg")
+    broken = pixdepot.NewImage(picture("PNG"), content_type="image/jpeg")
     sources = [path, tmp_path / "nowhere.jpg", named, b"no picture", broken, breaks_off(), picture(seed=2)]
     told: set[Any] = set()
     results = {}

@@ -215,7 +215,8 @@ def loaded_by_the_standard_library(document: bytes) -> object:
 
 def expected_picture(text: str, limit: int) -> object:
     """Return the picture, or the set of errors that are as good as each other."""
-    prefix = re.match(r"data:(image/[a-z0-9][a-z0-9!#$&^_.+-]{0,126});base64,", text, re.IGNORECASE)
+    kind = r"image/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}|application/octet-stream"
+    prefix = re.match(f"data:({kind});base64,", text, re.IGNORECASE)
     digits = text[prefix.end() :] if prefix else text
     canonical = re.fullmatch(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}(?:[A-Za-z0-9+/]=|==))?", digits)
     data = base64.b64decode(digits) if canonical else b""

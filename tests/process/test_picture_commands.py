@@ -82,6 +82,15 @@ async def test_an_image_goes_to_the_file_that_is_named(server: Server, pixdepot:
     assert (pixdepot.directory / "copy.jpg").read_bytes() == data
 
 
+async def test_a_file_is_saved_with_the_extension_of_what_it_is(server: Server, pixdepot: Typist) -> None:
+    (pixdepot.directory / "IMG.HEIC").write_bytes(picture())
+    (sent,) = await pixdepot.told("upload IMG.HEIC")
+    (pixdepot.directory / "IMG.HEIC").unlink()
+    for outcome in ("saved", "there"):
+        (printed,) = await pixdepot.told(f"get {sent['image_id']}")
+        assert (printed["outcome"], printed["path"]) == (outcome, "IMG.jpg")
+
+
 async def test_no_file_of_another_picture_is_overwritten_in_a_directory(server: Server, pixdepot: Typist) -> None:
     pictures = {await uploaded(server, pixdepot, data=data): data for data in map(seeded, range(5))}
     (pixdepot.directory / "photo.jpg").write_text("something else")

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 import pixdepot
 from bootstrap.processes import free_port
 from pixdepot import errors
+from pixdepot.formats import sniffed
 from pixdepot.retries import Attempts, retry_after
-from pixdepot.sources import sniffed
 from service import media
 from tests.pictures import picture
 

@@ -96,6 +96,7 @@ REFUSED_PICTURES = {
     "NUL in the manner of UTF-16": b"\0A\0A\0A\0A\\/",
     "an empty data URL": b"data:image/png;base64,",
     "a data URL of text": b"data:text/plain;base64,AAAA",
+    "a data URL of other octets": b"data:application/octet-streams;base64,AAAA",
     "a data URL without a type": b"data:;base64,AAAA",
     "a data URL without a subtype": b"data:image/;base64,AAAA",
     "a data URL not in base64": b"data:image/png,AAAA",
@@ -181,6 +182,7 @@ class TestPicture:
         ("prefix", "declared"),
         [
             ("data:image/png;base64,", "image/png"),
+            ("data:application/octet-stream;base64,", "application/octet-stream"),
             ("DATA:Image/JPEG;Base64,", "image/jpeg"),
             ("data:image\\/svg+xml;base64\\u002c", "image/svg+xml"),
             ("data:image/" + "a" * 127 + ";base64,", "image/" + "a" * 127),
