@@ -45,7 +45,12 @@ export const cancelUpload = (id) => call("DELETE", `uploads/${id}`);
 
 /** Where the picture's own bytes are, as a file to keep. A browser sends no token there: then `download` it. */
 export const downloadAddress = (id) => new URL(`images/${id}?download=true`, ROOT).href;
-export const download = async (id) => (await request("GET", `images/${id}?download=true`)).blob();
+/** Fetch an image as a file, under the name that the service gives it: with the extension of its format. */
+export async function download(id) {
+  const response = await request("GET", `images/${id}?download=true`);
+  const [, name] = response.headers.get("Content-Disposition").match(/filename\*=UTF-8''([^;]+)/);
+  return new File([await response.blob()], decodeURIComponent(name));
+}
 
 /** Say who asks, where no token does. */
 const myself = () => (identity.token ? {} : { user_id: identity.user });

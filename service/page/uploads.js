@@ -1,6 +1,7 @@
 // Direct uploads: ask for a link, send the bytes straight into storage, say that they are there.
 
 import { Problem, Unreachable, beginUpload, cancelUpload, completeUpload, signUpload } from "./api.js";
+import { sniff } from "./formats.js";
 
 const AT_ONCE = 4;
 const THERE_ALREADY = 412; // the storage has these bytes: only its answer was lost
@@ -24,7 +25,6 @@ export class Upload extends EventTarget {
       ...details,
       title: details.title || untitled(file.name),
       filename: file.name,
-      content_type: file.type,
       file_size: file.size,
     };
   }
@@ -64,7 +64,9 @@ export class Upload extends EventTarget {
   }
 
   async #begin(signal) {
-    const { image_id, upload } = await beginUpload(this.#details, this.#key, signal);
+    const content_type = await sniff(this.file);
+    if (!content_type) throw new Problem(415, { detail: "This is not a JPEG, PNG, GIF, WebP or AVIF image." });
+    const { image_id, upload } = await beginUpload({ ...this.#details, content_type }, this.#key, signal);
     this.#id = image_id;
     this.#link = upload;
   }

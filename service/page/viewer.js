@@ -102,7 +102,6 @@ export class Viewer extends EventTarget {
     this.#describe();
     const id = image.image_id;
     find("#download").href = downloadAddress(id);
-    find("#download").download = image.filename;
     for (const step of [-1, 1]) find(step < 0 ? "#previous" : "#next").disabled = this.#gallery.isEnd(id, step);
     const mine = Boolean(identity.user) && image.user_id === identity.user;
     for (const name of ["#edit", "#delete"]) find(name).hidden = !mine;
@@ -198,8 +197,9 @@ export class Viewer extends EventTarget {
     if (!identity.token) return; // the link does it
     event.preventDefault();
     try {
-      const address = URL.createObjectURL(await download(this.image.image_id));
-      Object.assign(document.createElement("a"), { href: address, download: this.image.filename }).click();
+      const file = await download(this.image.image_id);
+      const address = URL.createObjectURL(file);
+      Object.assign(document.createElement("a"), { href: address, download: file.name }).click();
       setTimeout(() => URL.revokeObjectURL(address), 60_000); // when the browser has surely taken it over
     } catch (problem) {
       this.complain(problem.message);

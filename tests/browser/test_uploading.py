@@ -100,12 +100,25 @@ async def test_what_is_no_picture_is_refused_in_words(gallery: Gallery) -> None:
     await gallery.choose(
         photo_file("notes.txt", b"some notes", "text/plain"),
         photo_file("broken.jpg", photo("")[:-2000]),
-        photo_file("large.jpg", bytes(11 * 2**20)),
+        photo_file("large.jpg", photo("").ljust(11 * 2**20, b"\0")),
     )
-    await expect(gallery.row("notes.txt")).to_contain_text("content_type: Must be one of: image/jpeg")
+    await expect(gallery.row("notes.txt")).to_contain_text("not a JPEG, PNG, GIF, WebP or AVIF")
     await expect(gallery.row("broken.jpg")).to_contain_text("truncated")
     await expect(gallery.row("large.jpg")).to_contain_text("10,485,760 bytes")
     await expect(gallery.page.get_by_text("0 of 3 uploaded, 3 failed")).to_be_visible()
+    assert not [each for each in gallery.requests if each.method == "POST" and "notes" in (each.post_data or "")]
+
+
+async def test_the_bytes_of_a_file_say_its_type_whatever_it_is_called(gallery: Gallery) -> None:
+    """A browser knows a file's type from its extension only."""
+    kinds = {"JPEG": "", "PNG": "image/jpeg", "GIF": "image/heic", "WEBP": "text/html", "AVIF": "image/png"}
+    await gallery.visit(user="ada")
+    await gallery.choose(*(photo_file(f"{kind} file", picture(kind), said) for kind, said in kinds.items()))
+    await expect(gallery.page.get_by_text("5 of 5 uploaded")).to_be_visible()
+    types = {each["filename"]: each["content_type"] for each in await gallery.api.walk()}
+    assert types == {f"{kind} file": f"image/{kind.lower()}" for kind in kinds}
+    asked = [each.post_data_json["content_type"] for each in gallery.requests if each.url.endswith("/uploads")]
+    assert sorted(asked) == sorted(types.values())
 
 
 async def test_an_upload_that_breaks_off_half_way_is_sent_again(depot: ApiClient, opened: Open) -> None:
