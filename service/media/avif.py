@@ -116,16 +116,26 @@ def _av1_streams(boxes: Sequence[tuple[bytes, memoryview]], view: memoryview) ->
     origins = [view, *(body for kind, body in boxes if kind == b"idat")]
     for kind, body in boxes:
         if kind == b"iloc":
-            yield from _items(BytesIO(body), origins)
+            yield from _items(body, origins)
         elif kind == b"stbl":
-            yield from _samples(body, view)
+            yield from samples_of(body, view)
 
 
-def _items(iloc: BytesIO, origins: Sequence[memoryview]) -> Iterator[bytes | memoryview]:
-    """Yield what iloc locates (section 8.11.3); its construction methods count from origins of their own."""
+def _items(iloc: memoryview, origins: Sequence[memoryview]) -> Iterator[bytes | memoryview]:
+    """Yield what iloc locates; its construction methods count from origins of their own."""
+    for _item, method, extents in extents_of(iloc):
+        parts = [origins[method][start : start + size] for start, size in extents]
+        if sum(map(len, parts)) > len(origins[method]):
+            raise InvalidImage("An item of the AVIF is larger than the file.")
+        yield parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def extents_of(iloc: memoryview) -> Iterator[tuple[int, int, list[tuple[int, int]]]]:
+    """Yield number, construction method and extents (start and size) of each item in the box (section 8.11.3)."""
+    table = BytesIO(iloc)
 
     def take(size: int) -> int:
-        field = iloc.read(size)
+        field = table.read(size)
         if len(field) < size:
             raise ValueError
         return int.from_bytes(field, "big")
@@ -134,17 +144,15 @@ def _items(iloc: BytesIO, origins: Sequence[memoryview]) -> Iterator[bytes | mem
     offset_size, length_size, base_size, index_size = (sizes >> shift & 15 for shift in (12, 8, 4, 0))
     wide = 4 if version == 2 else 2
     for _item in range(take(wide)):
-        _id, method, _reference, base = take(wide), take(2) & 15 if version else 0, take(2), take(base_size)
+        item, method, _reference, base = take(wide), take(2) & 15 if version else 0, take(2), take(base_size)
         extents = []
         for _extent in range(take(2)):
             _index, start = take(index_size if version else 0), base + take(offset_size)
-            extents.append(origins[method][start : start + take(length_size)])
-        if sum(map(len, extents)) > len(origins[method]):
-            raise InvalidImage("An item of the AVIF is larger than the file.")
-        yield extents[0] if len(extents) == 1 else b"".join(extents)
+            extents.append((start, take(length_size)))
+        yield item, method, extents
 
 
-def _samples(stbl: memoryview, view: memoryview) -> Iterator[memoryview]:
+def samples_of(stbl: memoryview, view: memoryview) -> Iterator[memoryview]:
     """Yield what a track's tables locate (section 8.7): sizes in stsz, chunks in stco or co64 and stsc."""
     tables = [(kind, body) for kind, body in _boxes(stbl, b"stbl") if kind in {b"stsz", b"stsc", b"stco", b"co64"}]
     only = dict(tables)

@@ -97,15 +97,52 @@ def test_twice_is_as_good_as_once(kind: str) -> None:
     assert without_location(once, KINDS[kind]) == once
 
 
+def box(kind: bytes, body: bytes) -> bytes:
+    """Return a box of MP4."""
+    return struct.pack(">I4s", 8 + len(body), kind) + body
+
+
+def track(handler: bytes, samples: tuple[int, int]) -> bytes:
+    """Return a track that has one sample: where it begins, how long it is."""
+    tables = box(b"stsz", struct.pack(">III", 0, samples[1], 1))
+    tables += box(b"stsc", struct.pack(">IIIII", 0, 1, 1, 1, 1)) + box(
+        b"stco", struct.pack(">III", 0, 1, samples[0])
+    )
+    media = box(b"hdlr", bytes(8) + handler + bytes(12)) + box(b"minf", box(b"stbl", tables))
+    return box(b"trak", box(b"tkhd", bytes(84)) + box(b"mdia", media))
+
+
+def video() -> bytes:
+    """Return a video that says in three ways where it was taken: in its movie, beside it, along a track."""
+    head = box(b"ftyp", b"mp42" + bytes(8)) + box(b"uuid", b"of somebody, +48.1373+011.5754/")
+    data = box(b"mdat", b"frames here" + b"48.1374 11.5755")
+    frames = len(head) + 8
+    place = box(b"udta", box(b"\xa9xyz", b"\0\x12\x15\xc7+48.1373+011.5754/") + box(b"loci", b"Marienplatz"))
+    tracks = track(b"vide", (frames, 11)) + track(b"camm", (frames + 11, 15))
+    return head + data + box(b"moov", box(b"mvhd", bytes(100)) + tracks + place)
+
+
 def test_pictures_and_videos_behind_the_first_are_cleaned_as_well() -> None:
-    video = b"\0\0\0\x18ftypmp42" + b"\0\0\0\x1e\xa9xyz\0\x12\x15\xc7+48.1373+011.5754/" + b"moov"
-    data = located("JPEG") + located("JPEG") + video
+    data = located("JPEG") + located("JPEG") + video() + b"SEFH of some maker, 48.1373, SEFT"
     clean = without_location(data, "image/jpeg")
     assert len(clean) == len(data)
-    assert b"GPS" not in clean
-    assert b"+00.0000+000.0000/" in clean
+    for place in (b"GPS", b"48.13", b"Marienplatz", b"camm"):
+        assert place not in clean
+    assert b"frames here" in clean
+    assert b"vide" in clean
     second = clean[len(located("JPEG")) :]
     assert dict(opened(second).getexif().get_ifd(0x8825)) == {}
+    assert second.startswith(without_location(located("JPEG"), "image/jpeg"))
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "GIF"])
+def test_what_follows_a_picture_of_any_type_is_cleaned(kind: str) -> None:
+    data = picture(kind)
+    clean = without_location(data + located("JPEG") + video() + b"48.1373", KINDS.get(kind, "image/gif"))
+    assert clean.startswith(data)
+    assert b"GPS" not in clean
+    assert b"48.13" not in clean
+    assert b"frames here" in clean
 
 
 @pytest.mark.parametrize(
