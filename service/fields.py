@@ -13,6 +13,7 @@ from .jsonbody import Base64Image
 from .media import IMAGE_TYPES, UNKNOWN_TYPE, declared_type
 from .model import fold, milliseconds
 
+_MARKS = 30  # on one character
 FILENAME_BYTES = 255
 TAGS, TAG_LENGTH = 20, 50
 
@@ -33,8 +34,18 @@ class Complaint(str):
 
 
 def _composed(text: str | None) -> str:
-    """Return the text in NFC, so that what looks the same is the same."""
-    return unicodedata.normalize("NFC", text or "")
+    """Return the text in NFC, so that what looks the same is the same. Raises ValidationError.
+
+    Marks in a row are sorted in quadratic time: 64 KiB of them would take a second. So there may be as many as in
+    Unicode's stream-safe text (UAX #15 section 13), which no language comes near.
+    """
+    text = text or ""
+    marks = 0
+    for character in "" if text.isascii() else text:
+        marks = marks + 1 if unicodedata.combining(character) else 0
+        if marks > _MARKS:
+            raise ValidationError(f"Has too many combining marks on one character: at most {_MARKS} are allowed.")
+    return unicodedata.normalize("NFC", text)
 
 
 class Text(fields.String):

@@ -191,7 +191,8 @@ def _av1_units(stream: bytes | memoryview) -> Iterator[tuple[int, bytes | memory
 
 def _sequence_area(header: bytes | memoryview) -> int:
     """Return the largest area that a sequence header (AV1 section 5.5.1) gives its pictures."""
-    bits = "".join(f"{byte:08b}" for byte in header[:512])
+    head = bytes(header[:512])
+    bits = f"{int.from_bytes(head, 'big'):0{8 * len(head)}b}"
     at = 0
 
     def take(count: int) -> int:

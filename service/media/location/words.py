@@ -16,7 +16,7 @@ _ANYWHERE = (
 # the area and network that it is in, are places too.
 _AS_WORD = frozenset({"city", "county", "continent", "island", "place", "places", "venue", "geo"})
 _AS_NAME = frozenset(
-    {"lat", "lon", "lng", "long", "latlong", "latlng", "alt", "state", "coverage", "spatial", "lac", "mcc", "mnc"}
+    {"lat", "lon", "lng", "long", "latlong", "latlng", "state", "coverage", "spatial", "lac", "mcc", "mnc"}
 )
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
