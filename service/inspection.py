@@ -61,7 +61,7 @@ class Inspector:
         """Return what the bytes are, having decoded them whole, and their variants. Repeatable; changes nothing.
 
         `declared` is the media type that the client said, `sha256` and `size` (bytes) what was promised. With
-        `strip_location` the bytes that come back have no place in them.
+        `strip_location` the bytes that come back have no place in them, or it is InvalidImage.
         Raises TooLarge, UnsupportedImage, InvalidImage or TypeMismatch; Unavailable when too much is being decoded.
         """
         if len(data) > self._max_bytes:

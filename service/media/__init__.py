@@ -123,7 +123,10 @@ def variant_sizes(size: tuple[int, int]) -> Mapping[str, tuple[int, int]]:
 
 
 def without_location(data: Bytes, content_type: str) -> bytes:
-    """Return a picture of this type without the place where it was made; see `service.media.location`."""
+    """Return a picture of this type without the place where it was made; see `service.media.location`.
+
+    Raises InvalidImage where that cannot be done.
+    """
     from .location import without_location as stripped
 
     return stripped(data, content_type)

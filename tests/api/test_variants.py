@@ -12,6 +12,7 @@ from tests.api.client import ApiClient
 from tests.api.conftest import Start
 from tests.pictures import oriented, picture, sha256_of
 from tests.unit.test_location import located
+from tests.unit.test_location_kinds import endless
 
 DATA = picture(size=(1600, 1200))
 SIZES = {"thumb": (320, 240), "display": (1080, 810)}
@@ -121,6 +122,21 @@ async def test_a_form_may_ask_for_it_too(api: ApiClient, user: str) -> None:
     uploaded = await api.upload_form(fields, located("JPEG"))
     assert uploaded.status == 201, uploaded.body
     assert b"GPS" not in (await api.download(uploaded.json["image_id"])).body
+
+
+async def test_a_place_that_cannot_be_taken_out_is_never_published(api: ApiClient, user: str) -> None:
+    data = endless()
+    details = {"filename": "a.png", "user_id": user, "strip_location": True}
+    answer = await api.upload(data, **details)
+    begun = await api.begun(data, content_type="image/png", **details)
+    await api.transfer(begun["upload"], data)
+    completed = [await api.complete(begun["image_id"]) for _ in range(2)]
+    for each in (answer, *completed):
+        assert each.outcome == (422, "invalid_image")
+        assert each.json["detail"].startswith("The location cannot be removed")
+    assert (await api.page(user_id=user))["images"] == []
+    assert (await api.transfer(begun["upload"], data)).status != 500
+    await api.uploaded(data, **{**details, "strip_location": False})
 
 
 async def test_a_setting_decides_where_nobody_says(start: Start, tmp_path: Path) -> None:

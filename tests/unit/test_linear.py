@@ -71,6 +71,16 @@ def directories(*entry: int, size: int) -> bytes:
     return b"II*\0" + struct.pack("<IH", 8, count) + (body + b"\xff" * 4).ljust(size, b"\xff")
 
 
+def overlapping(size: int) -> bytes:
+    """Return EXIF with as many pointers to GPS directories as those have entries; they overlap, the last first."""
+    count = size // 36
+    start = 8 + 2 + 12 * count + 4
+    pointers = b"".join(struct.pack("<HHII", 0x8825, 4, 1, start + 2 * (count - n)) for n in range(count))
+    return (
+        b"II*\0" + struct.pack("<IH", 8, count) + pointers + bytes(4) + struct.pack("<H", count) * (7 * count + 9)
+    )
+
+
 def chain(size: int) -> bytes:
     """Return EXIF of directories that follow each other, each with a thumbnail that is all of it."""
     links = (
@@ -133,7 +143,7 @@ LOCATION: Mapping[str, Case] = {
     "text, digits": (strip, lambda n: in_png(chunk(b"tEXt", b"a\0" + b"1" * n)), 128 * KIB),
     "text, degrees": (strip, lambda n: in_png(chunk(b"tEXt", b"a\0" + times(DEGREES, n))), 128 * KIB),
     "text, numbers": (strip, lambda n: in_png(chunk(b"tEXt", b"a\0" + times(NUMBERS, n))), 128 * KIB),
-    "EXIF, pointers to overlapping GPS": (strip, lambda n: eXIf(directories(0x8825, 4, 1, 8, size=n)), 64 * KIB),
+    "EXIF, overlapping GPS directories": (strip, lambda n: eXIf(overlapping(n)), 64 * KIB),
     "EXIF, many Exif directories": (strip, lambda n: eXIf(directories(0x8769, 4, 1, 8, size=n)), 64 * KIB),
     "EXIF, lists of directories": (strip, lambda n: eXIf(directories(0x014A, 4, 60_000, 8, size=n)), 64 * KIB),
     "EXIF, overlapping text": (strip, lambda n: eXIf(directories(0x010E, 2, n // 2, 8, size=n)), 64 * KIB),
