@@ -1,10 +1,8 @@
 """Decoding pictures, by Pillow. Nothing else imports it."""
 
-import struct
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from struct import unpack_from
 from types import MappingProxyType
 from typing import BinaryIO
 
@@ -19,6 +17,7 @@ from service.errors import InvalidImage
 
 from . import Picture
 from .avif import survey_avif
+from .exif import exif_orientation
 from .parts import decodable
 from .png import PngFile
 from .surveys import (
@@ -114,21 +113,7 @@ def orientation(picture: ImageFile) -> int:
     EXIF. A browser test holds this to Chromium. Nor do they believe XMP, as Pillow's `getexif` does. Bad EXIF never
     makes a picture bad.
     """
-    exif = None if isinstance(picture, WebPImageFile) else picture.info.get("exif")
-    tiff = exif.removeprefix(b"Exif\0\0") if isinstance(exif, bytes) else b""
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
-    if order is None:
-        return 1
-    try:
-        (at,) = unpack_from(order + "I", tiff, 4)
-        (entries,) = unpack_from(order + "H", tiff, at)
-        for entry in range(at + 2, at + 2 + 12 * entries, 12):
-            tag, _type, _count, value = unpack_from(order + "HHIH", tiff, entry)
-            if tag == 0x0112:
-                return int(value) if 1 <= value <= 8 else 1
-    except struct.error:
-        pass
-    return 1
+    return 1 if isinstance(picture, WebPImageFile) else exif_orientation(picture.info.get("exif"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from service.identity import bearer_token
 from service.jsonbody import JsonBody, loads
 from service.local.links import LinkSigner
 from service.media import declared_type, inspect, without_location
-from service.media.decoding import orientation
+from service.media.exif import exif_orientation
 from service.model import ImageQuery, now
 from service.search import decode_cursor
 from service.tokens import _key_id
@@ -186,7 +186,7 @@ PICTURES: Mapping[str, Case] = {
     "GIF, frames": (look, lambda n: gif(times(b"\x2c" + bytes(4) + b"\1\0\1\0\0\2\2\x44\1\0", n)), 4 * KIB),
     "WebP, chunks": (look, lambda n: in_webp(b"ANMF", times(b"abcd" + bytes(4), n)), 128 * KIB),
     "AVIF, boxes": (look, lambda n: avif(times(b"\0\0\0\x08free", n)), 64 * KIB),
-    "EXIF": (orientation, lambda n: directories(0, 0, 0, 0, size=n), 64 * KIB),
+    "EXIF": (exif_orientation, lambda n: directories(0, 0, 0, 0, size=n), 64 * KIB),
 }
 
 # ---------------------------------------------------------------- bodies
@@ -281,7 +281,7 @@ VALUES: Mapping[str, Case] = {
     ),
     "query": (_query, lambda n: {"rawQueryString": "&a=%41" * (n // 6)}, 8 * KIB),
     "cursor": (
-        lambda text: decode_cursor(b"secret", "", ImageQuery(), text),
+        lambda text: decode_cursor(b"secret", ImageQuery(), text),
         lambda n: "A" * n,
         64 * KIB,
     ),

@@ -13,7 +13,7 @@ from struct import calcsize, pack, unpack_from
 from types import MappingProxyType
 
 from service.errors import InvalidImage
-from service.media.decoding import orientation
+from service.media.exif import exif_orientation
 
 from .effort import Effort
 from .iptc import iptc_without_places, resources_without_places
@@ -60,7 +60,7 @@ def without_places(block: bytes, effort: Effort) -> bytes:
     """
     prefix = PREFIX if block.startswith(PREFIX) else b""
     clean = prefix + _tiff(block[len(prefix) :], effort)
-    if orientation(clean) != orientation(block):
+    if exif_orientation(clean) != exif_orientation(block):
         raise InvalidImage(
             "The location cannot be removed: the EXIF has more entries than a camera writes. "
             "Remove the EXIF first, or upload with strip_location false."
