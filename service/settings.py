@@ -98,7 +98,7 @@ class Settings:
         (), _origins, "Origins of other sites whose pages may call the API, with commas between. Empty: none."
     )
     max_image_bytes: int = _setting(10 * 2**20, _positive, "The largest picture, in bytes.")
-    max_pixels: int = _setting(50_000_000, _positive, "The most pixels a picture decodes to; every frame counts.")
+    max_pixels: int = _setting(2**26, _positive, "The most pixels of a picture, or of each frame of an animation.")
     body_memory: int = _setting(
         64 * 2**20, _positive, "The most memory for pictures that are being uploaded, all together, in bytes."
     )

@@ -2,21 +2,28 @@
 
 libavif trusts the size that the container says, and scales what it decodes to it: 2 KB that say 64 x 64 pixels can
 take gigabytes. So no AV1 picture in it may be larger; and its tables are limited, since libavif searches them one
-by one. Sections are of ISO/IEC 14496-12, unless they say AV1.
+by one. What it refuses and browsers show is put right before it sees it.
+Sections are of ISO/IEC 14496-12, unless they say AV1.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from io import BytesIO
-from itertools import islice, repeat
-from struct import error, iter_unpack, unpack_from
+from itertools import count, islice, repeat
+from struct import error, iter_unpack, pack_into, unpack_from
 
 from service.errors import InvalidImage
 
 from .surveys import FRAME_FLOOR
 
 _MAX_PARTS = 100_000  # boxes, AV1 units
+_MAX_PICTURES = 16  # of an item or a sample: the one that is shown, and those that it is made of
+_PICTURES = frozenset({3, 6})  # kinds of AV1 units (AV1 section 6.2.2)
 _MAX_TABLES = 256 * 1024  # bytes of tables, weighed; room for 1,000 tiles or 10,000 frames
-_SLACK = 4  # times what the pictures may have together
+_SLACK = 4  # times what the items may have together
+_SHARED = 1024 * 1024  # bytes that items may have in common: tiles of the same colour are written once
+_METADATA = re.compile(rb"Exif|mime")
+_DURATIONS = {b"mvhd": 24, b"tkhd": 28}  # where they are in version 1 of these boxes
 
 
 def survey_avif(view: memoryview, max_pixels: int) -> int:
@@ -24,19 +31,20 @@ def survey_avif(view: memoryview, max_pixels: int) -> int:
     boxes = list(islice(_boxes(view), _MAX_PARTS))
     if len(boxes) == _MAX_PARTS or sum(_WEIGHTS.get(kind, 0) * len(body) for kind, body in boxes) > _MAX_TABLES:
         raise InvalidImage("The AVIF has too many parts.")
-    units = length = total = largest = 0
-    for stream in _av1_streams(boxes, view):
-        area = 0
+    units = length = items = largest = 0
+    for stream, is_sample in _av1_streams(boxes, view):
+        area = pictures = 0
         for kind, unit in _av1_units(stream):
             units += 1
-            if units > _MAX_PARTS:
+            pictures += kind in _PICTURES
+            if units > _MAX_PARTS or pictures > _MAX_PICTURES:
                 raise InvalidImage("The AVIF has too many parts.")
             if kind == 1:
                 area = max(area, _sequence_area(unit))
         length += len(stream)
-        total += max(area, FRAME_FLOOR)
+        items += 0 if is_sample else max(area * max(pictures, 1), FRAME_FLOOR)
         largest = max(area, largest)
-        if length > 2 * len(view) or total > max(_SLACK * max_pixels, 16 * FRAME_FLOOR):
+        if length > 2 * len(view) + _SHARED or items > max(_SLACK * max_pixels, 16 * FRAME_FLOOR):
             raise InvalidImage("The AVIF's items or samples are larger than the picture may be.")
     return largest
 
@@ -86,6 +94,59 @@ def _associated(ipma: memoryview, wanted: int) -> Iterator[int]:
             )
 
 
+def mended(view: memoryview) -> bytearray | None:
+    """Return an AVIF as libavif reads it, of one that it refuses and browsers show; None if there is nothing to do.
+
+    EXIF and XMP are hidden from it: no browser reads them, and bad ones would make the picture bad. Encoders such
+    as cavif write a table of properties for each item, where there may be but one of the same version and flags
+    (section 8.11.14.1): each gets flags of its own, by bits that have no meaning.
+    """
+    tables = [(kind, body) for kind, body in islice(_boxes(view), _MAX_PARTS) if kind in {b"iinf", b"ipma"}]
+    if [kind for kind, _ in tables].count(b"ipma") < 2 and not any(_METADATA.search(body) for _, body in tables):
+        return None
+    copy, numbers = bytearray(view), count(0, 2)
+    for kind, body in islice(_boxes(memoryview(copy)), _MAX_PARTS):
+        if kind == b"ipma":
+            body[3] |= next(numbers) & 0xFF
+        elif kind == b"iinf":
+            for _, entry in _boxes(body[8 if body[0] else 6 :]):  # infe, section 8.11.6
+                place = 10 if entry[0] == 3 else 8
+                if _METADATA.match(entry, place):
+                    entry[place : place + 4] = b"skip"
+    return copy
+
+
+def plays_of_avif(view: memoryview) -> int:
+    """Return how often a sequence plays, 0 for without end (ISO/IEC 23008-12 section 9.6.1)."""
+    lasts = 0
+    for kind, body in islice(_boxes(view), _MAX_PARTS):
+        if kind == b"tkhd":
+            (lasts,) = unpack_from(">Q", body, 28) if body[0] else unpack_from(">I", body, 20)
+        elif kind == b"edts":
+            if not body[11] & 1:
+                return 1
+            once, without_end = _once(body), lasts in {2**64 - 1, 2**32 - 1}
+            return 0 if without_end or not once else -(-lasts // once)
+    return 0
+
+
+def with_plays(data: bytes, plays: int) -> bytes:
+    """Return a sequence that libavif wrote to play without end as one that plays so often; 0 changes nothing."""
+    copy = bytearray(data)
+    boxes = list(_boxes(memoryview(copy)))
+    once = next(_once(body) for kind, body in boxes if kind == b"edts")
+    for kind, body in boxes if plays else ():
+        if kind in _DURATIONS:
+            pack_into(">Q", body, _DURATIONS[kind], once * plays)
+    return bytes(copy)
+
+
+def _once(edts: memoryview) -> int:
+    """Return how long an edit list (section 8.6.6) takes."""
+    (duration,) = unpack_from(">Q" if edts[8] else ">I", edts, 16)
+    return int(duration)
+
+
 # Boxes that have tables in them, by the box they are in themselves; and what a byte of each table weighs, since
 # libavif searches the first four one by one (40,000 items, 1.6 MB, take it 3 s).
 _PARENTS = {b"meta": b"", b"iprp": b"meta", b"moov": b"", b"trak": b"moov", b"mdia": b"trak", b"minf": b"mdia"}
@@ -111,14 +172,16 @@ def _boxes(view: memoryview, parent: bytes = b"") -> Iterator[tuple[bytes, memor
         at = end
 
 
-def _av1_streams(boxes: Sequence[tuple[bytes, memoryview]], view: memoryview) -> Iterator[bytes | memoryview]:
-    """Yield every item and sample; those that are not AV1 (EXIF, XMP) too, which does no harm."""
+def _av1_streams(
+    boxes: Sequence[tuple[bytes, memoryview]], view: memoryview
+) -> Iterator[tuple[bytes | memoryview, bool]]:
+    """Yield every item and sample, and whether it is a sample; those that are not AV1 too, which does no harm."""
     origins = [view, *(body for kind, body in boxes if kind == b"idat")]
     for kind, body in boxes:
         if kind == b"iloc":
-            yield from _items(body, origins)
+            yield from ((item, False) for item in _items(body, origins))
         elif kind == b"stbl":
-            yield from samples_of(body, view)
+            yield from ((sample, True) for sample in samples_of(body, view))
 
 
 def _items(iloc: memoryview, origins: Sequence[memoryview]) -> Iterator[bytes | memoryview]:
@@ -169,6 +232,8 @@ def samples_of(stbl: memoryview, view: memoryview) -> Iterator[memoryview]:
     for number, (at,) in enumerate(iter_unpack(">Q" if kind == b"co64" else ">I", chunks[8:]), 1):
         samples = runs.get(number, samples)
         for (size,) in islice(sizes, samples):
+            if at + size > len(view):
+                raise InvalidImage("The picture is truncated: frames are missing.")
             yield view[at : at + size]
             at += size  # noqa: PLW2901
 

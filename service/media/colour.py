@@ -13,11 +13,10 @@ from itertools import product
 
 from PIL import Image, ImageChops, ImageCms
 from PIL.ImageCms import ImageCmsProfile, ImageCmsTransform
-from PIL.ImageFile import ImageFile
 
 from . import Bytes
 from .avif import code_points
-from .png import png_profiles
+from .png_pixels import png_profiles
 from .profiles import BT709, PRIMARIES, SRGB, TRANSFERS, as_in_browsers, profile
 
 _GREY = frozenset({0, 4})  # colour types of PNG, without alpha and with it
@@ -30,7 +29,7 @@ _TO = ImageCmsProfile(BytesIO(profile(BT709, SRGB)))
 _BAD = (ImageCms.PyCMSError, OSError, ValueError, IndexError, struct.error)
 
 
-def profiles_of(picture: ImageFile, data: Bytes, content_type: str) -> Sequence[bytes]:
+def profiles_of(picture: Image.Image, data: Bytes, content_type: str) -> Sequence[bytes]:
     """Return the profiles that a picture may have its colours by: the first that is good counts.
 
     It is open and not yet decoded; data is its file. A profile of greys is only for what is stored in grey. What a

@@ -8,28 +8,20 @@ from typing import BinaryIO
 
 from PIL import Image
 from PIL.AvifImagePlugin import AvifImageFile
-from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from service.errors import InvalidImage
 
-from . import Picture
-from .avif import survey_avif
+from . import Bytes, Picture
+from .animations import Animation
+from .avif import plays_of_avif, survey_avif
 from .exif import exif_orientation
+from .gif import gif_picture
 from .parts import decodable
-from .png import PngFile
-from .surveys import (
-    FRAME_FLOOR,
-    check_size,
-    measure_gif,
-    measure_webp,
-    survey_gif,
-    survey_jpeg,
-    survey_png,
-    survey_webp,
-)
+from .png import png_picture, survey_png
+from .surveys import FRAME_FLOOR, check_size, measure_webp, survey_jpeg, survey_webp
 
 Image.MAX_IMAGE_PIXELS = None  # `inspect` keeps a limit of its own; Pillow only warns at half of what it refuses
 # Pillow warns of every odd EXIF tag in words of its own: one upload could write 65,535 lines into the log.
@@ -39,6 +31,9 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 # https://pillow.readthedocs.io/en/stable/reference/block_allocator.html
 Image.core.set_blocks_max(1)  # type: ignore[attr-defined] # as said there, but the stubs do not know it
 
+# Pixels of an animation that are decoded, to see that they can be; further frames are only surveyed. They take 2 to
+# 45 ns each, so 3 s at most. That is 32 frames of 1920 x 1080, 279 of 600 x 400, or 4,096 of whatever is small.
+WORK = 2**26
 _SLACK = 4  # times the picture may a decoder allocate: for a tile that is larger than its grid, an alpha plane
 
 
@@ -70,42 +65,46 @@ def decode(data: bytes | bytearray | memoryview, content_type: str, max_pixels: 
     return facts_of(picture, size, content_type)
 
 
-def opened(data: bytes | bytearray | memoryview, content_type: str, max_pixels: int) -> ImageFile:
+def opened(data: bytes | bytearray | memoryview, content_type: str, max_pixels: int) -> Image.Image:
     """Return a picture that has not been decoded yet, and will not be larger than it may.
 
     Raises InvalidImage, and whatever Pillow raises for what it cannot read.
     """
-    survey, plugin = _FORMATS[content_type]
+    survey, undecoded = _FORMATS[content_type]
     largest = survey(memoryview(data), max_pixels)
-    picture = plugin(decodable(data, content_type))
+    picture = undecoded(data, max_pixels)
     width, height = picture.size
-    frames = getattr(picture, "n_frames", 1)
-    check_size(width, height, frames, max_pixels)
+    check_size(width, height, max_pixels)
     if largest > max(_SLACK * width * height, FRAME_FLOOR):
         raise InvalidImage("The picture is larger than it says.")
     return picture
 
 
-def frames_of(picture: ImageFile) -> Iterator[ImageFile]:
-    """Decode every frame, and yield the picture at each."""
+def frames_of(picture: Image.Image) -> Iterator[Image.Image]:
+    """Decode every frame, or as many as are worth the work, and yield the picture at each."""
+    work = 0
     for number in range(getattr(picture, "n_frames", 1)):
         picture.seek(number)
+        area = picture.area if isinstance(picture, Animation) else picture.width * picture.height
+        work += max(area, FRAME_FLOOR)
+        if number and work > WORK:
+            return
         picture.load()
         yield picture
 
 
-def facts_of(picture: ImageFile, size: tuple[int, int], content_type: str) -> Picture:
+def facts_of(picture: Image.Image, size: tuple[int, int], content_type: str) -> Picture:
     """Return what is known of a picture that is decoded, and is shown in this size."""
     return Picture(content_type, *size, getattr(picture, "n_frames", 1))
 
 
-def shown_size(picture: ImageFile) -> tuple[int, int]:
+def shown_size(picture: Image.Image) -> tuple[int, int]:
     """Return the size in which browsers show a picture that is opened and not decoded yet."""
     width, height = picture.size
     return (height, width) if orientation(picture) > 4 else (width, height)
 
 
-def orientation(picture: ImageFile) -> int:
+def orientation(picture: Image.Image) -> int:
     """Return how browsers turn a picture that is opened and not decoded yet, 1 to 8 (EXIF 2.32 section 4.6.4).
 
     They believe the EXIF of a JPEG, and of a PNG where it comes before the pixels: decoding would add what comes
@@ -130,17 +129,16 @@ def weight_of(data: bytes | bytearray | memoryview, content_type: str, max_pixel
 
     Decodes nothing.
     """
-    _, plugin = _FORMATS[content_type]
-    if plugin is WebPImageFile:  # opening it would take half of the memory already
+    _, undecoded = _FORMATS[content_type]
+    if content_type == "image/webp":  # opening it would take half of the memory already
         width, height, frames = measure_webp(memoryview(data), max_pixels)
         return Weight((_WEBP * width + _PER_ROW) * height, (width, height), frames)
-    picture = plugin(decodable(data, content_type))
+    picture = undecoded(data, max_pixels)
     width, height = picture.size
-    check_size(width, height, 1, max_pixels)
+    check_size(width, height, max_pixels)
     dear = bool(picture.info.get("progressive")) or picture.has_transparency_data
-    memory = (_PER_PIXEL[content_type][dear] * width + _PER_ROW) * height
-    if plugin is GifImageFile:  # Pillow counts by decoding
-        return Weight(memory, (width, height), measure_gif(memoryview(data), max_pixels)[2])
+    per_pixel = _ANIMATED if isinstance(picture, Animation) else _PER_PIXEL[content_type][dear]
+    memory = (per_pixel * width + _PER_ROW) * height
     return Weight(memory, (width, height), getattr(picture, "n_frames", 1))
 
 
@@ -150,14 +148,29 @@ _PER_PIXEL: Mapping[str, tuple[int, int]] = MappingProxyType(
     {"image/jpeg": (1, 8), "image/png": (7, 14), "image/gif": (8, 12), "image/avif": (12, 20)}
 )
 _WEBP = 20
+_ANIMATED = 16  # a canvas, what a frame covers of it, and the frame in two modes
 _PER_ROW = 16  # a picture has a table of its rows, and its copy another
 
-_FORMATS: Mapping[str, tuple[Callable[[memoryview, int], int], Callable[[BinaryIO], ImageFile]]] = MappingProxyType(
+_Opening = Callable[[Bytes, int], Image.Image]  # may be as large as so many pixels, and is not decoded yet
+
+
+def _file(content_type: str, plugin: Callable[[BinaryIO], ImageFile]) -> _Opening:
+    """Return what opens pictures of a type that Pillow understands as browsers do."""
+    return lambda data, _: plugin(decodable(data, content_type))
+
+
+def _avif(data: Bytes, _: int) -> Image.Image:
+    picture = AvifImageFile(decodable(data, "image/avif"))
+    picture.info["loop"] = plays_of_avif(memoryview(data))
+    return picture
+
+
+_FORMATS: Mapping[str, tuple[Callable[[memoryview, int], int], _Opening]] = MappingProxyType(
     {  # Pillow's own classes, not Image.open: it imports more plugins as it goes, and makes an MPO of some JPEGs
-        "image/jpeg": (survey_jpeg, _JpegFile),
-        "image/png": (survey_png, PngFile),
-        "image/gif": (survey_gif, GifImageFile),
-        "image/webp": (survey_webp, WebPImageFile),
-        "image/avif": (survey_avif, AvifImageFile),
+        "image/jpeg": (survey_jpeg, _file("image/jpeg", _JpegFile)),
+        "image/png": (survey_png, png_picture),
+        "image/gif": (lambda *_: 0, gif_picture),
+        "image/webp": (survey_webp, _file("image/webp", WebPImageFile)),
+        "image/avif": (survey_avif, _avif),
     }
 )

@@ -6,6 +6,7 @@ first pixels stays as it is.
 """
 
 import re
+import zlib
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from io import SEEK_SET, BufferedReader, BytesIO, RawIOBase
@@ -13,7 +14,10 @@ from itertools import accumulate
 from struct import unpack_from
 from typing import Any, BinaryIO
 
+from service.errors import InvalidImage
+
 from . import Bytes
+from .avif import mended
 from .surveys import MAX_SEGMENTS, jpeg_marker
 
 _BLOCK = 64 * 1024  # bytes, as much as Pillow reads at a time
@@ -22,16 +26,23 @@ _SEEN = re.compile(  # segments: all but APPn and comments, and of APPn what say
 )
 _FIRST_PIXELS = frozenset({0xD9, 0xDA})
 _ANCILLARY = 0x20  # a bit of a chunk's first letter (PNG, third edition, section 5.4)
-_SEEN_CHUNKS = frozenset({b"tRNS", b"iCCP", b"eXIf", b"acTL", b"fcTL", b"fdAT"})
-_MAY_INFLATE = frozenset({b"zTXt", b"iTXt"})  # Pillow refuses those that do so without end
+_MAX_CHUNKS = 100_000  # of a PNG, 1 us each
+MAX_PROFILE = 8_000_000  # bytes that a colour profile inflates to, as many as browsers take (libpng's default)
+_PROFILE = re.compile(rb"[^\0]{1,79}\0\0", re.DOTALL)  # its name, and that it is deflated
+_TRANSPARENCY = {0: range(2, 3), 2: range(6, 7), 3: range(1, 257)}  # lengths of tRNS, by colour type
 
 
 def decodable(data: Bytes, content_type: str) -> BinaryIO:
     """Return a picture of this type as the file to decode it from. Raises struct.error where bytes run out."""
+    if content_type == "image/avif" and (copy := mended(memoryview(data))) is not None:
+        return spliced([copy])
     parts = {"image/jpeg": _jpeg, "image/png": _png}.get(content_type)
-    if parts is None:  # in WebP and AVIF lengths stand around everything, and a GIF has little beside its pixels
-        return BytesIO(data)
-    return BufferedReader(_Spliced(parts(memoryview(data))), _BLOCK)
+    return spliced(parts(memoryview(data))) if parts else BytesIO(data)
+
+
+def spliced(pieces: Iterable[Bytes]) -> BinaryIO:
+    """Return pieces of memory as one file. Nothing is copied."""
+    return BufferedReader(_Spliced(map(memoryview, pieces)), _BLOCK)
 
 
 def _jpeg(view: memoryview) -> Iterator[memoryview]:
@@ -49,17 +60,56 @@ def _jpeg(view: memoryview) -> Iterator[memoryview]:
 
 
 def _png(view: memoryview) -> Iterator[memoryview]:
-    kept, at = 0, 8
-    for _ in range(MAX_SEGMENTS):
-        length, kind = unpack_from(">I4s", view, at)
-        if kind in {b"IDAT", b"IEND"}:
-            break
-        end = at + 12 + length
-        if kind[0] & _ANCILLARY and kind not in _SEEN_CHUNKS | _MAY_INFLATE:
+    kept, behind, profiles = 0, False, 0
+    for at, kind, body in png_chunks(view):
+        seen = seen_in_png(kind, body, view[25], behind=behind) and not (kind == b"iCCP" and profiles)
+        profiles += kind == b"iCCP"
+        behind = behind or kind == b"IDAT"
+        if not seen:
             yield view[kept:at]
-            kept = end
-        at = end
+            kept = at + 12 + len(body)
     yield view[kept:]
+
+
+def png_chunks(view: memoryview) -> Iterator[tuple[int, bytes, memoryview]]:
+    """Yield where each chunk of a PNG begins, its kind and its body, up to IEND (third edition, section 5.3).
+
+    Raises InvalidImage where they are too many, struct.error where the bytes run out.
+    """
+    at, kind = 8, b""
+    for _ in range(_MAX_CHUNKS):
+        if kind == b"IEND":
+            return
+        length, kind = unpack_from(">I4s", view, at)
+        yield at, kind, view[at + 8 : at + 8 + length]
+        at += 12 + length
+    raise InvalidImage("The PNG has too many chunks.")
+
+
+def seen_in_png(kind: bytes, body: memoryview, colour_type: int, *, behind: bool) -> bool:
+    """Return whether a decoder has to see a chunk; `behind` tells that it comes after the first pixels.
+
+    Of what is not pixels that is only what says how they are to be shown, where it is whole and in its place. The
+    rest cannot make a picture bad, as in browsers.
+    """
+    if kind == b"tRNS":
+        return not behind and len(body) in _TRANSPARENCY.get(colour_type, ())
+    if kind == b"iCCP":
+        return not behind and _inflates(body)
+    return (kind == b"eXIf" and not behind) or not kind[0] & _ANCILLARY
+
+
+def _inflates(body: memoryview) -> bool:
+    """Return whether the body of an iCCP is a profile: whole, and not larger than one may be."""
+    name = _PROFILE.match(body)
+    if name is None:
+        return False
+    inflating = zlib.decompressobj()
+    try:
+        inflating.decompress(body[name.end() :], MAX_PROFILE)
+    except zlib.error:
+        return False
+    return inflating.eof
 
 
 class _Spliced(RawIOBase):

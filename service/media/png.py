@@ -1,138 +1,97 @@
-"""What of a PNG Pillow does not do as browsers do (PNG, third edition).
+"""PNG: its chunks (third edition, section 5), and the frames of an animated one (section 11.3.4).
 
-- Samples of 16 grey bits become 8 as they are decoded, not four bytes each.
-- The transparent colour of a picture without alpha (section 11.3.1.1) is of as many bits as its samples.
-- A palette that is too short goes on with its last colour, and has no more alphas than colours.
-- Colours without a profile, by cICP, sRGB, gAMA and cHRM (section 11.3.2), are made a profile.
+Pillow looks neither at the checksums of pixels nor for the end, and takes for a frame what only stands in for the
+animation.
 """
 
-from collections.abc import Mapping, Sequence
-from functools import reduce
-from struct import error, unpack, unpack_from
-from typing import Any, cast
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from struct import pack, unpack_from
 
-from PIL import Image, ImageChops, ImagePalette
-from PIL.PngImagePlugin import PngImageFile, PngStream
+from PIL import Image, PngImagePlugin
 
-from .profiles import BT709, PRIMARIES, TRANSFERS, Primaries, power, profile
-from .surveys import MAX_SEGMENTS
+from service.errors import InvalidImage
 
-_LOW = {"L;16B": "L;16", "RGB;16B": "RGB;16L"}  # what Pillow calls the higher bytes of 16 bits, and the lower
-_SCALES = {"L;2": 85, "L;4": 17}  # what a sample is multiplied by to have eight bits
-_NEUTRAL = 0.05  # of the usual gamma another may be off by, and nobody sees it
+from . import Bytes
+from .animations import Animation, Disposal, Frame, outline
+from .parts import MAX_PROFILE, decodable, png_chunks, seen_in_png
+from .png_pixels import PngFile
+from .surveys import check_size
 
+PngImagePlugin.MAX_TEXT_CHUNK = (
+    MAX_PROFILE  # of text Pillow sees nothing, and of profiles only those that keep to it
+)
 
-class PngFile(PngImageFile):
-    """Pillow's own, mended. A still picture of 16 bits with a transparent colour is decoded twice."""
-
-    _sixteen: tuple[int, ...] = ()  # its transparent colour
-
-    def _open(self) -> None:
-        super()._open()
-        stream, key = cast("PngStream", self.png), self.info.get("transparency")
-        if stream.im_rawmode == "I;16B":
-            self._mode = stream.im_mode = "L"
-            stream.im_rawmode = "L;16B"
-            _decode_as(self, stream.im_rawmode)
-        if stream.im_palette and self.mode == "P":
-            self._fill_palette(*stream.im_palette)
-        elif isinstance(key, int):
-            self._sixteen = (key,) if stream.im_rawmode in _LOW else ()
-            self.info["transparency"] = key >> 8 if self._sixteen else key * _SCALES.get(stream.im_rawmode, 1)
-        elif isinstance(key, tuple) and stream.im_rawmode in _LOW:
-            self._sixteen = key
-            self.info["transparency"] = tuple(each >> 8 for each in key)
-
-    def _fill_palette(self, raw: str, colours: bytes) -> None:
-        count, alphas = len(colours) // 3, self.info.get("transparency")
-        if isinstance(alphas, bytes):
-            alphas = (alphas if len(alphas) <= 256 else b"").ljust(count, b"\xff")
-            self.info["transparency"] = _filled(alphas[:count], 1)
-        self.palette = ImagePalette.raw(raw, _filled(colours[: 3 * count], 3))
-
-    def load(self) -> Any:
-        """See Pillow. An animation's transparent colour is compared by 8 bits, which its frames are composed in."""
-        again = self.fp if self.tile and self._sixteen and not self.is_animated else None
-        pixels = super().load()
-        if again is None:
-            return pixels
-        again.seek(0)
-        alpha = _where_not(_LowBytes(again), [each & 255 for each in self._sixteen])
-        alpha = ImageChops.lighter(alpha, _where_not(self, [each >> 8 for each in self._sixteen]))
-        del self.info["transparency"]
-        whole = self.convert("RGBA")
-        whole.putalpha(alpha)
-        self.im, self._mode = whole.im, "RGBA"
-        return super().load()
+_DISPOSALS = {1: Disposal.CLEAR, 2: Disposal.RESTORE}
+_END = pack(">I4sI", 0, b"IEND", zlib.crc32(b"IEND"))
+_WITHOUT_ALPHA = frozenset({0, 2, 3})  # colour types
 
 
-class _LowBytes(PngImageFile):
-    """The lower bytes of a picture of 16 bits, without alpha."""
+def survey_png(view: memoryview, max_pixels: int) -> int:
+    """Check every chunk, to IEND, and that an animation has the frames that it says. Returns the area in pixels.
 
-    def _open(self) -> None:
-        super()._open()
-        self._mode = "RGB" if self.mode == "RGB" else "L"
-        _decode_as(self, _LOW[self.mode + ";16B"])
-
-
-def _decode_as(picture: PngImageFile, raw: str) -> None:
-    picture.tile = [each._replace(args=raw) for each in picture.tile]
-
-
-def _filled(table: bytes, width: int) -> bytes:
-    """Return a table of 256 entries that goes on with its last one."""
-    return table[: 256 * width].ljust(width, b"\0") + table[-width:] * max(256 - len(table) // width, 0)
-
-
-def _where_not(picture: Image.Image, colour: Sequence[int]) -> Image.Image:
-    """Return a mask, 0 where a picture has this colour."""
-    others = (
-        picture.getchannel(band).point([255 * (each != value) for each in range(256)])
-        for band, value in enumerate(colour)
-    )
-    return reduce(ImageChops.lighter, others)
-
-
-def png_profiles(view: memoryview, embedded: Sequence[bytes]) -> Sequence[bytes]:
-    """Return profiles of a picture's colours, the one that counts first; embedded are those that it has itself.
-
-    cICP is before iCCP, before sRGB, before gAMA with cHRM. What is broken counts as not there.
+    Raises InvalidImage, or struct.error where the bytes run out.
     """
-    chunks = _colour_chunks(view)
-    by_number = chunks.get(b"cICP", b"")
-    if len(by_number) == 4 and tuple(by_number[2:]) == (0, 1):  # RGB, of the full range
-        primaries, transfer = PRIMARIES.get(by_number[0]), TRANSFERS.get(by_number[1])
-        if primaries and transfer:
-            return [profile(primaries, transfer)]
-    if len(intent := chunks.get(b"sRGB", b"")) == 1 and intent[0] < 4:
-        return embedded
-    return [*embedded, *_by_gamma(chunks)]
+    width, height = unpack_from(">II", view, 16)
+    check_size(width, height, max_pixels)
+    seen: Counter[bytes] = Counter()
+    announced = 0
+    for at, kind, body in png_chunks(view):
+        if unpack_from(">I", view, at + 8 + len(body))[0] != zlib.crc32(view[at + 4 : at + 8 + len(body)]):
+            raise InvalidImage("A checksum in the PNG is wrong.")
+        seen[kind] += 1
+        if kind == b"acTL":
+            (announced,) = unpack_from(">I", body)
+    if seen[b"acTL"] and not (seen[b"acTL"] == 1 and seen[b"fcTL"] == announced > 0):
+        raise InvalidImage("The animation does not have the frames that it says it has.")
+    return int(width * height)
 
 
-def _by_gamma(chunks: Mapping[bytes, bytes]) -> Sequence[bytes]:
-    """Return the profile of gAMA and cHRM, which are times 100,000; without a gamma there is none."""
-    try:
-        (gamma,) = unpack(">I", chunks.get(b"gAMA", b""))
-        curve = power(100_000 / gamma)
-        if len(points := chunks.get(b"cHRM", b"")) != 32:
-            return [] if abs(gamma * 2.2 / 100_000 - 1) < _NEUTRAL else [profile(BT709, curve)]
-        xs = [each / 100_000 for each in unpack(">8I", points)]
-        white, *others = zip(xs[::2], xs[1::2], strict=True)
-        primaries: Primaries = (*others, white)  # type: ignore[assignment]
-        return [profile(primaries, curve)]
-    except (error, ArithmeticError, ValueError):
-        return []
+def png_picture(data: Bytes, max_pixels: int) -> Image.Image:
+    """Return a PNG as a picture of Pillow's that is not decoded yet. Raises what Pillow does, and InvalidImage."""
+    view = memoryview(data)
+    still = PngFile(decodable(data, "image/png"))
+    chunks = {kind: body for _, kind, body in png_chunks(view)}
+    if b"acTL" not in chunks:
+        return still
+    (plays,) = unpack_from(">I", chunks[b"acTL"], 4)
+    known = outline(still.size, _frames(view), lambda: plays, max_pixels)
+    return Animation(known, lambda: _frames(view), PngFile, still.info)
 
 
-def _colour_chunks(view: memoryview) -> Mapping[bytes, bytes]:
-    """Return those that say something of colours, before the pixels; of two of a kind the first."""
-    found: dict[bytes, bytes] = {}
-    at = 8
-    for _ in range(MAX_SEGMENTS):
-        length, kind = unpack_from(">I4s", view, at)
-        if kind in {b"IDAT", b"IEND"}:
-            break
-        if kind in {b"cICP", b"sRGB", b"gAMA", b"cHRM"} and length <= 32:
-            found.setdefault(kind, bytes(view[at + 8 : at + 8 + length]))
-        at += 12 + length
-    return found
+def _frames(view: memoryview) -> Iterator[Frame]:
+    """Yield every frame, each as a PNG of its own.
+
+    Raises InvalidImage where one lacks pixels, does not keep to the canvas, or is not in its turn.
+    """
+    number = 0
+    control, shared, pixels = b"", list[memoryview](), list[memoryview]()
+    for at, kind, body in png_chunks(view):
+        if kind in {b"fcTL", b"fdAT"}:
+            if unpack_from(">I", body)[0] != number:
+                raise InvalidImage("The animation's frames are not in their order.")
+            number += 1
+        if kind in {b"fcTL", b"IEND"} and control:
+            yield _frame(view, control, shared, pixels)
+        if kind == b"fcTL":
+            control, pixels = bytes(body), []
+        elif kind in {b"IDAT", b"fdAT"} and control:
+            pixels.append(body[4:] if kind == b"fdAT" else body)
+        elif kind in {b"PLTE", b"tRNS"} and seen_in_png(kind, body, view[25], behind=bool(control)):
+            shared.append(view[at : at + 12 + len(body)])
+
+
+def _frame(view: memoryview, control: bytes, shared: list[memoryview], pixels: list[memoryview]) -> Frame:
+    width, height, left, top, part, whole, disposal, over = unpack_from(">4I2H2B", control, 4)
+    across, down = unpack_from(">II", view, 16)
+    if not (width and height and pixels) or left + width > across or top + height > down:
+        raise InvalidImage("A frame of the animation is empty, or beyond its edges.")
+    header = b"IHDR" + pack(">II", width, height) + bytes(view[24:29])
+    begin = pack(">8sI17sI", b"\x89PNG\r\n\x1a\n", 13, header, zlib.crc32(header))
+    data = pack(">I4s", sum(map(len, pixels)), b"IDAT")
+    pieces: tuple[Bytes, ...] = (begin, *shared, data, *pixels, bytes(4), _END)  # its checksums were right
+    solid = view[25] in _WITHOUT_ALPHA and not any(bytes(each[4:8]) == b"tRNS" for each in shared)
+    box = (left, top, left + width, top + height)
+    duration, kept = 1000 * part / (whole or 100), _DISPOSALS.get(disposal, Disposal.KEEP)
+    return Frame(box, pieces, duration, kept, bool(over), solid)

@@ -14,11 +14,11 @@ from typing import Any
 from blurhash_rs import blurhash_encode
 from PIL import Image
 from PIL.Image import Resampling, Transpose
-from PIL.ImageFile import ImageFile
 
 from . import Bytes, Developed, Encoding, Variant
+from .avif import with_plays
 from .colour import in_srgb, profiles_of
-from .decoding import facts_of, frames_of, opened, orientation, shown_size, weight_of
+from .decoding import WORK, facts_of, frames_of, opened, orientation, shown_size, weight_of
 from .resizing import resized
 
 THUMB, DISPLAY = 320, 1080  # pixels, the longer side at most; a picture is never enlarged
@@ -27,7 +27,8 @@ _QUALITY = 75
 _PLACEHOLDER = 32  # pixels: a BlurHash has 4 x 3 waves, and needs no more to find them
 _MOVING = 0.5  # of the pixel limit may be held for an animation in its display size; a longer one stands still
 _CANVASES = 5  # more in the display size, that encoders of an animation have
-_DURATION = 100  # milliseconds, of a frame that has none
+_SHORTEST, _DURATION = 10, 100  # milliseconds: browsers show frames that are as short as this for so long
+_MAX_PLAYS = 65_535  # that WebP has room for
 # What encoders are asked for. Time counts: the client waits. WebP's method 0 takes a quarter of the default's time,
 # for an eighth more bytes.
 _ENCODERS: Mapping[Encoding, Mapping[str, Any]] = MappingProxyType(
@@ -52,15 +53,18 @@ def developed(data: Bytes, content_type: str, max_pixels: int, *, encoding: Enco
     picture = opened(data, content_type, max_pixels)
     shown, turned, size = shown_size(picture), orientation(picture), _fitting(picture.size, DISPLAY)
     profiles = profiles_of(picture, data, content_type)
+    count = getattr(picture, "n_frames", 1)
+    moves = _may_move(count, picture.size, size, max_pixels)
     picture.draft(None, size)
-    moves = _may_move(getattr(picture, "n_frames", 1), size, max_pixels)
     frames: list[Image.Image] = []
     durations: list[int] = []
     for frame in frames_of(picture):
         if moves or not frames:
             frames.append(_shown(frame, size, profiles, turned))
-            durations.append(round(frame.info.get("duration") or _DURATION))
-    animated = {"durations": durations, "loop": picture.info.get("loop", 0)} if len(frames) > 1 else {}
+            duration = round(frame.info.get("duration", 0))
+            durations.append(duration if duration > _SHORTEST else _DURATION)
+    del frames[1 if len(frames) < count else count :]  # it moves as a whole, or not
+    animated = {"durations": durations, "plays": picture.info.get("loop", 0)} if len(frames) > 1 else {}
     smaller = _BESIDE.submit(_smaller, frames[0], encoding)
     display = _encoded(frames, encoding, **animated)
     thumb, placeholder = smaller.result()
@@ -77,7 +81,7 @@ def memory_to_develop(data: Bytes, content_type: str, max_pixels: int) -> int:
     """Return about how many bytes of memory `developed` takes beside the picture's own. Raises as it does."""
     weight = weight_of(data, content_type, max_pixels)
     width, height = _fitting(weight.size, DISPLAY)
-    moves = weight.frames > 1 and _may_move(weight.frames, (width, height), max_pixels)
+    moves = weight.frames > 1 and _may_move(weight.frames, weight.size, (width, height), max_pixels)
     return weight.memory + (4 * (weight.frames + _CANVASES) * width * height if moves else 0)
 
 
@@ -87,9 +91,9 @@ def variant_sizes(size: tuple[int, int]) -> Mapping[str, tuple[int, int]]:
     return {"thumb": _fitting(display, THUMB), "display": display}
 
 
-def _may_move(frames: int, size: tuple[int, int], max_pixels: int) -> bool:
-    """Return whether so many frames may be held at once."""
-    return frames * size[0] * size[1] <= max_pixels * _MOVING
+def _may_move(frames: int, whole: tuple[int, int], size: tuple[int, int], max_pixels: int) -> bool:
+    """Return whether so many frames may be made smaller to this size, and held at once."""
+    return frames * size[0] * size[1] <= max_pixels * _MOVING and frames * whole[0] * whole[1] <= WORK
 
 
 def _fitting(size: tuple[int, int], longest: int) -> tuple[int, int]:
@@ -98,7 +102,7 @@ def _fitting(size: tuple[int, int], longest: int) -> tuple[int, int]:
     return max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)
 
 
-def _shown(picture: ImageFile, size: tuple[int, int], profiles: Sequence[bytes], turned: int) -> Image.Image:
+def _shown(picture: Image.Image, size: tuple[int, int], profiles: Sequence[bytes], turned: int) -> Image.Image:
     """Return a decoded frame as it is to be seen, and nothing of it but pixels."""
     seen = in_srgb(resized(_plain(picture), size), profiles)
     if turned in _UPRIGHT:
@@ -115,13 +119,16 @@ def _plain(picture: Image.Image) -> Image.Image:
 
 
 def _encoded(
-    frames: list[Image.Image], encoding: Encoding, durations: list[int] | None = None, loop: int = 0
+    frames: list[Image.Image], encoding: Encoding, durations: list[int] | None = None, plays: int = 0
 ) -> Variant:
+    """Return a picture, or an animation that plays so often; 0 is without end."""
     first, *others = frames
+    loop = min(plays, _MAX_PLAYS)
     several = {"save_all": True, "append_images": others, "duration": durations, "loop": loop} if others else {}
     file = BytesIO()
     first.save(file, encoding.upper(), **_ENCODERS[encoding], **several)
-    return Variant(f"image/{encoding}", *first.size, file.getvalue())
+    data = with_plays(file.getvalue(), loop) if others and encoding == "avif" else file.getvalue()
+    return Variant(f"image/{encoding}", *first.size, data)
 
 
 def _placeholder(thumb: Image.Image) -> str:

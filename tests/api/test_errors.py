@@ -615,14 +615,14 @@ async def test_a_picture_that_does_not_decode_whole_is_refused(
 
 
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "AVIF"])
-async def test_every_frame_counts_towards_the_pixels(start: Start, tmp_path: Path, kind: str) -> None:
+async def test_each_frame_may_have_as_many_pixels_as_a_picture(start: Start, tmp_path: Path, kind: str) -> None:
     frames = [Image.new("RGB", (100, 50), (60 * n, 0, 0)) for n in range(4)]
     file = io.BytesIO()
     frames[0].save(file, kind, save_all=True, append_images=frames[1:], duration=100)
     data, filename = file.getvalue(), f"a.{kind.lower()}"
-    async with start(tmp_path / "enough", max_pixels=20_000) as api:
+    async with start(tmp_path / "enough", max_pixels=5_000) as api:
         assert (await api.upload(data, filename=filename)).status == 201
-    async with start(tmp_path / "less", max_pixels=19_999) as api:
+    async with start(tmp_path / "less", max_pixels=4_999) as api:
         assert_refused(await api.upload(data, filename=filename), 422, "invalid_image")
 
 

@@ -136,7 +136,7 @@ def test_in_the_service_only_the_runtime_knows_the_backends() -> None:
 
 def test_only_media_imports_pillow() -> None:
     importing = {name for name in modules() if any(within(each, "PIL") for each in imports(name))}
-    rooms = ("colour", "decoding", "png", "resizing", "variants")
+    rooms = ("animations", "colour", "decoding", "gif", "png", "png_pixels", "resizing", "variants")
     assert importing == {f"service.media.{each}" for each in rooms}
 
 

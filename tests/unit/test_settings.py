@@ -23,7 +23,7 @@ def test_an_empty_environment_gives_the_defaults() -> None:
 def test_the_defaults_are_those_of_the_contract() -> None:
     settings = Settings()
     assert (settings.backend, settings.auth, settings.cors_origins) == ("local", "open", ())
-    assert (settings.max_image_bytes, settings.max_pixels) == (10_485_760, 50_000_000)
+    assert (settings.max_image_bytes, settings.max_pixels) == (10_485_760, 67_108_864)
     assert settings.allow_open_auth is False
 
 
