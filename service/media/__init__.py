@@ -2,7 +2,8 @@
 
 What formats are called, and what they begin with, is a table in `types`.
 Pillow lives here only: it decodes (`decoding`), and makes the smaller pictures that people look at (`variants`).
-What it takes on trust is surveyed first, without decoding (`surveys` and `avif`). Bytes after a picture's end are
+What it takes on trust is surveyed first, without decoding (`surveys`, `png`, `gif` and `avif`); animated GIFs and
+PNGs are drawn here (`animations`). Bytes after a picture's end are
 not looked at. All of it may be called from several threads at once.
 """
 
@@ -91,11 +92,14 @@ def memory_to_develop(data: Bytes, *, max_pixels: int) -> int:
 
 
 def inspect(data: Bytes, *, max_pixels: int) -> Picture:
-    """Return what the bytes are, having decoded every frame of them. Repeatable.
+    """Return what the bytes are, having decoded them. Repeatable.
 
-    `max_pixels` limits frames x area before anything is decoded; every frame after the first counts as at
-    least 4,096 pixels. Memory, in bytes a pixel: PNG 4, baseline JPEG 0.1, progressive 3 to 8, AVIF 12,
-    WebP 16; a bytearray or memoryview is copied besides. Time: 5 s for the worst 10 MiB at 50 megapixels.
+    `max_pixels` limits the area of a picture, and of each frame of an animation, before anything is decoded.
+    Of an animation the first frame is decoded, and as many others as have 67 megapixels together, of which each
+    counts as at least 16,384 pixels; the rest is surveyed, to the end of the file. Memory, in bytes a pixel: PNG 4,
+    baseline JPEG 0.1, progressive 3 to 8, animated GIF and PNG 4 to 12, AVIF 12, WebP 16; a bytearray or memoryview
+    is copied besides. Time: 3 s for the worst 10 MiB of an animation at 67 megapixels a frame.
+    Metadata never makes a picture bad: what decoders need not see they do not, and a bad profile counts as none.
     Raises UnsupportedImage, or InvalidImage where the picture is truncated, damaged, empty or too large.
     """
     from .decoding import decode  # Pillow takes longer to import than most of what never needs it
@@ -108,7 +112,7 @@ def develop(data: Bytes, *, max_pixels: int, encoding: Encoding) -> Developed:
 
     Memory and time: as there, and below 20 MB and 0.1 s for a still picture, and 4 to 9 bytes a pixel for one that
     is transparent; an animation's frames are held all at once in the size of its largest variant, 4 bytes a pixel,
-    unless they are too many: then that stands still.
+    unless they have more than half of `max_pixels` there, or 67 megapixels in all: then that stands still.
     """
     from .variants import developed
 

@@ -76,7 +76,7 @@ def outline(screen: tuple[int, int], frames: Iterator[Frame], plays: Callable[[]
     if first is None:
         raise InvalidImage("The animation has no frame.")
     size = max(screen[0], first.box[2]), max(screen[1], first.box[3])
-    count, solid = 0, first.covers(size)
+    count, solid = 0, first.covers(size) and first.disposal is Disposal.KEEP
     for frame in chain((first,), frames):
         check_size(*frame.size, max_pixels)
         solid = solid and frame.disposal is not Disposal.CLEAR

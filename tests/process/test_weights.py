@@ -25,11 +25,11 @@ from service import media
 from tests.process.memory import forget_peak, resident
 
 data, small = (Path(each).read_bytes() for each in sys.argv[1:])
-media.develop(small, max_pixels=50_000_000, encoding="webp")
-weight = media.memory_to_develop(data, max_pixels=50_000_000) - len(data)
+media.develop(small, max_pixels=2**26, encoding="webp")
+weight = media.memory_to_develop(data, max_pixels=2**26) - len(data)
 before = resident(os.getpid())
 forget_peak(os.getpid())
-media.develop(data, max_pixels=50_000_000, encoding="webp")
+media.develop(data, max_pixels=2**26, encoding="webp")
 print(weight, resident(os.getpid(), "VmHWM") - before)
 """
 
@@ -82,6 +82,8 @@ PICTURES: dict[str, Callable[[], bytes]] = {
     "PNG of 16 bits, transparent": lambda: sixteen(6, 8),
     "PNG, transparent and moving": lambda: moving("RGBA", "PNG", compress_level=1),
     "GIF": lambda: saved(noise("P"), "GIF"),
+    "PNG of 16 bits, moving": lambda: moving("I;16", "PNG", compress_level=1),
+    "GIF, moving": lambda: moving("P", "GIF"),
     "GIF, transparent and moving": lambda: moving("P", "GIF", transparency=0, disposal=2),
     "WebP": lambda: saved(noise(), "WEBP", method=0),
     "WebP, transparent": lambda: saved(noise("RGBA"), "WEBP", method=0),
