@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from . import media
 from .admission import Budget
-from .errors import InvalidImage, TooLarge
+from .errors import InvalidImage, TooLarge, Unavailable
 from .model import Content
 from .settings import Settings
 
@@ -62,7 +62,8 @@ class Inspector:
 
         `declared` is the media type that the client said, `sha256` and `size` (bytes) what was promised. With
         `strip_location` the bytes that come back have no place in them, or it is InvalidImage.
-        Raises TooLarge, UnsupportedImage, InvalidImage or TypeMismatch; Unavailable when too much is being decoded.
+        Raises TooLarge, UnsupportedImage, InvalidImage or TypeMismatch; Unavailable when too much is being decoded,
+        or memory is short.
         """
         if len(data) > self._max_bytes:
             raise TooLarge(f"A picture may have {self._max_bytes:,} bytes.")
@@ -87,6 +88,8 @@ class Inspector:
         try:
             develop = partial(media.develop, max_pixels=self._max_pixels, encoding=self._encoding)
             made = await asyncio.to_thread(develop, data)
+        except MemoryError as short:
+            raise Unavailable("The server is short of memory: try again later.") from short
         finally:
             digest = await hashed
         picture = made.picture

@@ -10,6 +10,7 @@ not looked at. All of it may be called from several threads at once.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from traceback import clear_frames
 from typing import Literal, TypeVar
 
 from service.errors import InvalidImage, UnsupportedImage
@@ -37,6 +38,9 @@ __all__ = [
 
 T = TypeVar("T")
 Bytes = bytes | bytearray | memoryview
+
+
+_BESIDE = 20_000_000  # bytes that encoders and their like take
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +101,11 @@ def inspect(data: Bytes, *, max_pixels: int) -> Picture:
     `max_pixels` limits the area of a picture, and of each frame of an animation, before anything is decoded.
     Of an animation the first frame is decoded, and as many others as have 67 megapixels together, of which each
     counts as at least 16,384 pixels; the rest is surveyed, to the end of the file. Memory, in bytes a pixel: PNG 4,
-    baseline JPEG 0.1, progressive 3 to 8, animated GIF and PNG 4 to 12, AVIF 12, WebP 16; a bytearray or memoryview
-    is copied besides. Time: 3.5 s for the worst animation (a PNG of 16 bits) at 67 megapixels a frame.
+    JPEG in one scan 0.1, in several 3 to 8, animated GIF and PNG 4 to 12, AVIF 12, WebP 16; a bytearray or
+    memoryview is copied besides. Time: 3.5 s for the worst animation (a PNG of 16 bits) at 67 megapixels a frame.
     Metadata never makes a picture bad: what decoders need not see they do not, and a bad profile counts as none.
-    Raises UnsupportedImage, or InvalidImage where the picture is truncated, damaged, empty or too large.
+    Raises UnsupportedImage, or InvalidImage where the picture is truncated, damaged, empty or too large; and
+    MemoryError where the machine is short of memory, which says nothing of the picture.
     """
     from .decoding import decode  # Pillow takes longer to import than most of what never needs it
 
@@ -137,7 +142,7 @@ def without_location(data: Bytes, content_type: str) -> bytes:
 
 
 def _judged(decode: Callable[[Bytes, str, int], T], data: Bytes, max_pixels: int) -> T:
-    """Return what decoding makes of the bytes. Raises UnsupportedImage, InvalidImage."""
+    """Return what decoding makes of the bytes. Raises UnsupportedImage, InvalidImage, MemoryError."""
     content_type = sniff(bytes(memoryview(data)[:64]))
     if content_type is None:
         raise UnsupportedImage("A picture must be a JPEG, PNG, GIF, WebP or AVIF.")
@@ -146,4 +151,16 @@ def _judged(decode: Callable[[Bytes, str, int], T], data: Bytes, max_pixels: int
     except (InvalidImage, MemoryError):
         raise
     except Exception as damage:
+        clear_frames(damage.__traceback__)  # which hold what was decoded
+        if not _has_room(memory_to_develop(data, max_pixels=max_pixels) + _BESIDE):
+            raise MemoryError from damage  # most decoders say the same of that as of a damaged picture
         raise InvalidImage("The picture is truncated or damaged: it does not decode whole.") from damage
+
+
+def _has_room(size: int) -> bool:
+    """Return whether the process could get so many bytes now; it touches none of them."""
+    try:
+        bytes(size)
+    except MemoryError:
+        return False
+    return True

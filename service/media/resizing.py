@@ -28,9 +28,15 @@ def _by_vectors(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
     if max(steps) > 1:
         picture = picture.reduce((steps[0], steps[1]))
     smaller = Image.new(picture.mode, size)
+    _ask_for(4 * picture.height * (size[0] + (picture.width if picture.mode == "RGBA" else 0)))
     # One each time: it keeps room for the largest picture that it met, and is not for two threads at once.
     Resizer().resize_pil(picture, smaller, ResizeOptions(ResizeAlg.convolution(FilterType.catmull_rom)))
     return smaller
+
+
+def _ask_for(size: int) -> None:
+    """Raise MemoryError unless there is room for so many bytes: the resizer would end the process."""
+    bytes(size)  # which touches none of them
 
 
 def _by_pillow(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
