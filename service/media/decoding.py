@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 from PIL import Image
 from PIL.AvifImagePlugin import AvifImageFile
@@ -19,9 +19,10 @@ from .animations import Animation
 from .avif import plays_of_avif, survey_avif
 from .exif import exif_orientation
 from .gif import gif_picture
-from .parts import decodable
+from .jpeg import decode_scans, memory_of, survey_jpeg
+from .parts import Spliced, decodable
 from .png import png_picture, survey_png
-from .surveys import FRAME_FLOOR, check_size, measure_webp, survey_jpeg, survey_webp
+from .surveys import FRAME_FLOOR, check_size, measure_webp, survey_webp
 
 Image.MAX_IMAGE_PIXELS = None  # `inspect` keeps a limit of its own; Pillow only warns at half of what it refuses
 # Pillow warns of every odd EXIF tag in words of its own: one upload could write 65,535 lines into the log.
@@ -38,7 +39,23 @@ _SLACK = 4  # times the picture may a decoder allocate: for a tile that is large
 
 
 class _JpegFile(JpegImageFile):
-    """Pillow's own, decoded at three eighths of its size as well: Pillow asks libjpeg for powers of two only."""
+    """Pillow's own, decoded scan by scan, and at three eighths as well: Pillow asks for powers of two only."""
+
+    def load(self) -> Any:
+        """See Pillow; raises InvalidImage where a scan has less data than pixels, or much more."""
+        if self.tile:
+            self.load_prepare()
+            *head, coded = cast(Spliced, self.fp).pieces
+            (tile,) = self.tile
+            settings = (*cast(tuple[Any, ...], tile.args), *self.decoderconfig)
+            decoder = Image.core.jpeg_decoder(self.mode, *settings)  # type: ignore[attr-defined]
+            try:
+                decoder.setimage(self.im, tile.extents)
+                decode_scans(decoder.decode, b"".join(head), coded)
+            finally:
+                decoder.cleanup()
+            self.tile, self.fp = [], None
+        return Image.Image.load(self)
 
     def draft(
         self, mode: str | None, size: tuple[int, int] | None
@@ -133,20 +150,35 @@ def weight_of(data: bytes | bytearray | memoryview, content_type: str, max_pixel
     if content_type == "image/webp":  # opening it would take half of the memory already
         width, height, frames = measure_webp(memoryview(data), max_pixels)
         return Weight((_WEBP * width + _PER_ROW) * height, (width, height), frames)
+    if content_type == "image/jpeg":
+        (width, height), coefficients = memory_of(memoryview(data))
+        check_size(width, height, max_pixels)
+        drafted = max(min(width * height, _LARGEST_DRAFT), width * height // 64)
+        return Weight(coefficients + 4 * drafted + _PER_ROW * height, (width, height), 1)
     picture = undecoded(data, max_pixels)
     width, height = picture.size
     check_size(width, height, max_pixels)
-    dear = bool(picture.info.get("progressive")) or picture.has_transparency_data
-    per_pixel = _ANIMATED if isinstance(picture, Animation) else _PER_PIXEL[content_type][dear]
-    memory = (per_pixel * width + _PER_ROW) * height
+    memory = (_bytes_per_pixel(picture, content_type) * width + _PER_ROW) * height
     return Weight(memory, (width, height), getattr(picture, "n_frames", 1))
 
 
+def _bytes_per_pixel(picture: Image.Image, content_type: str) -> int:
+    if isinstance(picture, Animation):
+        return _ANIMATED
+    costs = _PNG.get(picture.mode, _OTHERS) if content_type == "image/png" else _PER_PIXEL[content_type]
+    return costs[picture.has_transparency_data]
+
+
+# Pixels of a JPEG that is decoded at the least scale at which it is large enough for its display size, of 1080:
+# always less than twice that, unless an eighth is more.
+_LARGEST_DRAFT = 2160**2
 # Bytes for each pixel of a picture, as measured; then those of one that is transparent (it is weighted by its alpha
-# before it is made smaller) or, for a JPEG, progressive (all of its coefficients are held).
-_PER_PIXEL: Mapping[str, tuple[int, int]] = MappingProxyType(
-    {"image/jpeg": (1, 8), "image/png": (7, 14), "image/gif": (8, 12), "image/avif": (12, 20)}
+# before it is made smaller).
+_PER_PIXEL: Mapping[str, tuple[int, int]] = MappingProxyType({"image/gif": (8, 12), "image/avif": (12, 20)})
+_PNG: Mapping[str, tuple[int, int]] = MappingProxyType(  # by mode: what is made smaller as it is takes least
+    {"1": (7, 11), "L": (3, 12), "P": (7, 11), "LA": (14, 14), "RGB": (6, 14), "RGBA": (10, 10)}
 )
+_OTHERS = (11, 15)
 _WEBP = 20
 _ANIMATED = 16  # a canvas, what a frame covers of it, and the frame in two modes
 _PER_ROW = 16  # a picture has a table of its rows, and its copy another

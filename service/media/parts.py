@@ -8,7 +8,7 @@ first pixels stays as it is.
 import re
 import zlib
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from io import SEEK_SET, BufferedReader, BytesIO, RawIOBase
 from itertools import accumulate
 from struct import unpack_from
@@ -18,13 +18,14 @@ from service.errors import InvalidImage
 
 from . import Bytes
 from .avif import mended
-from .surveys import MAX_SEGMENTS, jpeg_marker
+from .jpeg import segments_of
 
 _BLOCK = 64 * 1024  # bytes, as much as Pillow reads at a time
-_SEEN = re.compile(  # segments: all but APPn and comments, and of APPn what says how pixels are to be shown
-    rb"\xff(?:[^\xe0-\xef\xfe]|\xe0..JFIF\0|\xe1..Exif\0\0|\xe2..ICC_PROFILE\0|\xee..Adobe)", re.DOTALL
-)
-_FIRST_PIXELS = frozenset({0xD9, 0xDA})
+_SOS = 0xDA
+# Of a JPEG's APPn segments and comments what says how pixels are to be shown, each by how it begins, and the least
+# length (which counts its own two bytes) that libjpeg takes it for what it says from. Pillow fails at shorter ones.
+_APPLICATIONS = frozenset({*range(0xE0, 0xF0), 0xFE})
+_SEEN = ((0xE0, b"JFIF\0", 16), (0xE1, b"Exif\0\0", 8), (0xE2, b"ICC_PROFILE\0", 16), (0xEE, b"Adobe", 14))
 _ANCILLARY = 0x20  # a bit of a chunk's first letter (PNG, third edition, section 5.4)
 _MAX_CHUNKS = 100_000  # of a PNG, 1 us each
 MAX_PROFILE = 8_000_000  # bytes that a colour profile inflates to, as many as browsers take (libpng's default)
@@ -42,21 +43,25 @@ def decodable(data: Bytes, content_type: str) -> BinaryIO:
 
 def spliced(pieces: Iterable[Bytes]) -> BinaryIO:
     """Return pieces of memory as one file. Nothing is copied."""
-    return BufferedReader(_Spliced(map(memoryview, pieces)), _BLOCK)
+    return Spliced(map(memoryview, pieces))
 
 
 def _jpeg(view: memoryview) -> Iterator[memoryview]:
-    kept, at = 0, 2
-    for _ in range(MAX_SEGMENTS):
-        marker = jpeg_marker(view, at)
-        if marker is None or view[marker.end() - 1] in _FIRST_PIXELS:
+    """Yield each segment that is to be seen, without fill; the last piece begins with the first scan."""
+    yield view[:2]
+    at = 2
+    for code, body in segments_of(view, at):
+        if code == _SOS:
+            at = body - 2
             break
-        (length,) = unpack_from(">H", view, marker.end())
-        at = marker.end() + length
-        if not _SEEN.match(view, marker.start()):
-            yield view[kept : marker.start()]
-            kept = at
-    yield view[kept:]
+        (length,) = unpack_from(">H", view, body)
+        at = body + length
+        if code not in _APPLICATIONS or any(
+            code == marker and length >= least and view[body + 2 : body + 2 + len(name)] == name
+            for marker, name, least in _SEEN
+        ):
+            yield view[body - 2 : at]
+    yield view[at:]
 
 
 def _png(view: memoryview) -> Iterator[memoryview]:
@@ -112,11 +117,18 @@ def _inflates(body: memoryview) -> bool:
     return inflating.eof
 
 
-class _Spliced(RawIOBase):
+class Spliced(BufferedReader):
     """Pieces of memory, as one file."""
 
     def __init__(self, pieces: Iterable[memoryview]) -> None:
-        self._pieces = list(pieces)
+        """Read these, one after the other."""
+        self.pieces = tuple(pieces)
+        super().__init__(_Pieces(self.pieces), _BLOCK)
+
+
+class _Pieces(RawIOBase):
+    def __init__(self, pieces: Sequence[memoryview]) -> None:
+        self._pieces = pieces
         self._ends = list(accumulate(map(len, self._pieces)))
         self._at = 0
 

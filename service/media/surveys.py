@@ -1,26 +1,20 @@
 """What a picture's container tells before anything is decoded, where decoders would take it on trust.
 
-- JPEG: the end-of-image marker must be there (Pillow lets a tail stand in for missing data), and progressive
-  scans, each a pass over the whole picture for a few bytes, are limited.
 - WebP: libwebp's demuxer checks that it is whole, but makes room for the picture first.
 
-PNG, GIF and AVIF have files of their own.
+JPEG, PNG, GIF and AVIF have files of their own.
 
 Each survey raises InvalidImage, or what Python raises where bytes run out, and returns the area in pixels of the
 largest picture that the decoder is going to meet, 0 where the decoder will say so itself.
 """
 
-import re
 from collections.abc import Iterator
 from struct import unpack_from
 
 from service.errors import InvalidImage
 
 # Each keeps the worst 10 MiB near 5 s of CPU, and is far above what cameras and encoders write.
-_MAX_SCANS = 64  # of a progressive JPEG, 25 ms each at 50 megapixels; encoders make 3 to 20
 FRAME_FLOOR = 16_384  # pixels that every frame of an animation counts as: one of 1 x 1 takes 100 us too
-MAX_SEGMENTS = 500  # of JPEG
-_MAX_GAP = 4096  # bytes of fill between JPEG segments, which Pillow reads one by one
 _MAX_CHUNKS = 100_000  # of a WebP that are looked at
 
 
@@ -31,34 +25,6 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
         size, limit = f"{width:,} x {height:,} pixels", f"{max_pixels / 1e6:.4g} megapixels"
         raise InvalidImage(f"The image is too large: {size}; the limit is {limit}.")
-
-
-def survey_jpeg(view: memoryview, max_pixels: int) -> int:
-    """Walk the markers as libjpeg does (ITU-T T.81 annex B), to the end of the first image."""
-    at, segments, scans, area = 2, 0, 0, 0
-    while marker := jpeg_marker(view, at):
-        body = marker.end()
-        code = view[body - 1]
-        if code == 0xD9:
-            if scans:
-                return area
-            break
-        segments += 1
-        if segments > MAX_SEGMENTS or scans > _MAX_SCANS or (not scans and body - at > _MAX_GAP):
-            raise InvalidImage("The JPEG has too many segments or scans.")
-        if code in _FRAME_HEADERS:
-            height, width = unpack_from(">HH", view, body + 3)
-            check_size(width, height, max_pixels)
-            area = max(area, width * height)
-        scans += code == 0xDA
-        (length,) = unpack_from(">H", view, body)
-        at = body + length
-    raise InvalidImage("The picture is truncated: its end is missing.")
-
-
-# The next marker from a position on: not stuffed zeros, restarts and fill, which stand for nothing.
-jpeg_marker = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]").search
-_FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
 def survey_webp(view: memoryview, max_pixels: int) -> int:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from struct import unpack_from
 
-from service.media.surveys import jpeg_marker
+from service.media.jpeg import jpeg_marker
 
 from .effort import Effort
 
