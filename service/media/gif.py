@@ -48,11 +48,11 @@ class _Gif:
         self.plays = 1
 
     def frames(self) -> Iterator[Frame]:
-        """Yield every frame, each as a GIF of its own, up to the trailer; `plays` is known then."""
+        """Yield every frame, each as a GIF of its own, up to the trailer or the end; `plays` is known then."""
         view = self._view
         shared, at = _table(view, view[10], 13)
         control = _NO_CONTROL
-        while (kind := view[at]) != 0x3B:
+        while at < len(view) and (kind := view[at]) != 0x3B:
             if kind == 0x2C:
                 own, pixels = _table(view, view[at + 9], at + 10)
                 end = _end(view, pixels + 1)

@@ -28,6 +28,11 @@ _APPLICATIONS = frozenset({*range(0xE0, 0xF0), 0xFE})
 _SEEN = ((0xE0, b"JFIF\0", 16), (0xE1, b"Exif\0\0", 8), (0xE2, b"ICC_PROFILE\0", 16), (0xEE, b"Adobe", 14))
 _ANCILLARY = 0x20  # a bit of a chunk's first letter (PNG, third edition, section 5.4)
 _MAX_CHUNKS = 100_000  # of a PNG, 1 us each
+# Chunks without which all pixels are there: where they are damaged they count as not there, as in browsers.
+METADATA = frozenset(
+    b"cHRM cICP gAMA iCCP mDCV cLLI sBIT sRGB bKGD hIST pHYs sPLT eXIf tIME tEXt iTXt zTXt".split()
+)
+_IEND = b"\0\0\0\0IEND\xae\x42\x60\x82"
 MAX_PROFILE = 8_000_000  # bytes that a colour profile inflates to, as many as browsers take (libpng's default)
 _PROFILE = re.compile(rb"[^\0]{1,79}\0\0", re.DOTALL)  # its name, and that it is deflated
 _TRANSPARENCY = {0: range(2, 3), 2: range(6, 7), 3: range(1, 257)}  # lengths of tRNS, by colour type
@@ -68,6 +73,7 @@ def _png(view: memoryview) -> Iterator[memoryview]:
     kept, behind, profiles = 0, False, 0
     for at, kind, body in png_chunks(view):
         seen = seen_in_png(kind, body, view[25], behind=behind) and not (kind == b"iCCP" and profiles)
+        seen = seen and (kind not in METADATA or has_right_checksum(view, at, len(body)))
         profiles += kind == b"iCCP"
         behind = behind or kind == b"IDAT"
         if not seen:
@@ -79,16 +85,23 @@ def _png(view: memoryview) -> Iterator[memoryview]:
 def png_chunks(view: memoryview) -> Iterator[tuple[int, bytes, memoryview]]:
     """Yield where each chunk of a PNG begins, its kind and its body, up to IEND (third edition, section 5.3).
 
-    Raises InvalidImage where they are too many, struct.error where the bytes run out.
+    IEND may be missing, or cut off, behind pixels. Raises InvalidImage where they are too many, struct.error where
+    the bytes run out.
     """
-    at, kind = 8, b""
+    at, kind, pixels = 8, b"", False
     for _ in range(_MAX_CHUNKS):
-        if kind == b"IEND":
+        if kind == b"IEND" or (pixels and _IEND.startswith(view[at:])):
             return
         length, kind = unpack_from(">I4s", view, at)
+        pixels = pixels or kind == b"IDAT"
         yield at, kind, view[at + 8 : at + 8 + length]
         at += 12 + length
     raise InvalidImage("The PNG has too many chunks.")
+
+
+def has_right_checksum(view: memoryview, at: int, length: int) -> bool:
+    """Return whether the chunk of a PNG that begins here, with a body of so many bytes, has its checksum."""
+    return bool(unpack_from(">I", view, at + 8 + length)[0] == zlib.crc32(view[at + 4 : at + 8 + length]))
 
 
 def seen_in_png(kind: bytes, body: memoryview, colour_type: int, *, behind: bool) -> bool:

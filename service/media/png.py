@@ -15,7 +15,7 @@ from service.errors import InvalidImage
 
 from . import Bytes
 from .animations import Animation, Disposal, Frame, outline
-from .parts import MAX_PROFILE, decodable, png_chunks, seen_in_png
+from .parts import MAX_PROFILE, METADATA, decodable, has_right_checksum, png_chunks, seen_in_png
 from .png_pixels import PngFile
 from .surveys import check_size
 
@@ -29,16 +29,17 @@ _WITHOUT_ALPHA = frozenset({0, 2, 3})  # colour types
 
 
 def survey_png(view: memoryview, max_pixels: int) -> int:
-    """Check every chunk, to IEND, and that an animation has the frames that it says. Returns the area in pixels.
+    """Check every chunk of pixels, and that an animation has the frames that it says. Returns the area in pixels.
 
-    Raises InvalidImage, or struct.error where the bytes run out.
+    Other chunks count as not there where they are damaged (section 13.2). Raises InvalidImage, or struct.error where
+    the bytes run out.
     """
     width, height = unpack_from(">II", view, 16)
     check_size(width, height, max_pixels)
     seen: Counter[bytes] = Counter()
     announced = 0
     for at, kind, body in png_chunks(view):
-        if unpack_from(">I", view, at + 8 + len(body))[0] != zlib.crc32(view[at + 4 : at + 8 + len(body)]):
+        if kind not in METADATA and not has_right_checksum(view, at, len(body)):
             raise InvalidImage("A checksum in the PNG is wrong.")
         seen[kind] += 1
         if kind == b"acTL":
@@ -72,7 +73,7 @@ def _frames(view: memoryview) -> Iterator[Frame]:
             if unpack_from(">I", body)[0] != number:
                 raise InvalidImage("The animation's frames are not in their order.")
             number += 1
-        if kind in {b"fcTL", b"IEND"} and control:
+        if kind == b"fcTL" and control:
             yield _frame(view, control, shared, pixels)
         if kind == b"fcTL":
             control, pixels = bytes(body), []
@@ -80,6 +81,8 @@ def _frames(view: memoryview) -> Iterator[Frame]:
             pixels.append(body[4:] if kind == b"fdAT" else body)
         elif kind in {b"PLTE", b"tRNS"} and seen_in_png(kind, body, view[25], behind=bool(control)):
             shared.append(view[at : at + 12 + len(body)])
+    if control:
+        yield _frame(view, control, shared, pixels)
 
 
 def _frame(view: memoryview, control: bytes, shared: list[memoryview], pixels: list[memoryview]) -> Frame:

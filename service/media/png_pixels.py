@@ -14,7 +14,7 @@ from typing import Any, cast
 from PIL import Image, ImageChops, ImagePalette
 from PIL.PngImagePlugin import PngImageFile, PngStream
 
-from .parts import png_chunks
+from .parts import has_right_checksum, png_chunks
 from .profiles import BT709, PRIMARIES, TRANSFERS, Primaries, power, profile
 
 _LOW = {"L;16B": "L;16", "RGB;16B": "RGB;16L"}  # what Pillow calls the higher bytes of 16 bits, and the lower
@@ -127,9 +127,10 @@ def _by_gamma(chunks: Mapping[bytes, bytes]) -> Sequence[bytes]:
 def _colour_chunks(view: memoryview) -> Mapping[bytes, bytes]:
     """Return those that say something of colours, before the pixels; of two of a kind the first."""
     found: dict[bytes, bytes] = {}
-    for _, kind, body in png_chunks(view):
+    for at, kind, body in png_chunks(view):
         if kind == b"IDAT":
             break
-        if kind in {b"cICP", b"sRGB", b"gAMA", b"cHRM"} and len(body) <= 32:
+        wanted = kind in {b"cICP", b"sRGB", b"gAMA", b"cHRM"} and len(body) <= 32
+        if wanted and has_right_checksum(view, at, len(body)):
             found.setdefault(kind, bytes(body))
     return found

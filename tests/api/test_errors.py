@@ -588,8 +588,8 @@ def cut(kind: str) -> bytes:
 
 INVALID = {
     **{f"a truncated {kind}": partial(cut, kind) for kind in ("JPEG", "PNG", "GIF", "WEBP", "AVIF")},
-    "a PNG without its end": lambda: picture("PNG")[:-12],
-    "a JPEG without its end": lambda: DATA[:-2],
+    "a PNG without its last pixels": lambda: picture("PNG", noise=True)[:-30],
+    "half of a JPEG, with its end": lambda: cut("JPEG") + b"\xff\xd9",
     "a PNG with a bad CRC": bad_crc,
     "only a signature of JPEG": lambda: DATA[:3],
     "only a signature of PNG": lambda: b"\x89PNG\r\n\x1a\n",

@@ -226,11 +226,14 @@ def test_bad_exif_turns_nothing_and_refuses_nothing(bad: bytes) -> None:
 # Whole, or refused
 
 
+# Bytes: the mark at the end; of a JPEG the last two or three blocks of noise as well.
+UNSEEN = {"image/jpeg": 80, "image/png": 12, "image/gif": 1}
+
+
 @every_picture
 def test_a_picture_that_is_cut_anywhere_is_refused(name: str) -> None:
     data, content_type, _ = pictures()[name]
-    unseen = 80 if content_type == "image/jpeg" else 0  # bytes: its end, and the last two or three blocks of noise
-    for cut in cuts(data[: len(data) - unseen]):
+    for cut in cuts(data[: len(data) - UNSEEN.get(content_type, 0)]):
         with pytest.raises((InvalidImage, UnsupportedImage)):
             pytest.fail(f"{cut} of {len(data)} bytes are {check(data[:cut])}")
 
@@ -241,6 +244,13 @@ def test_a_tail_does_not_stand_in_for_missing_data(name: str) -> None:
     for cut in (len(data) // 2, len(data) - 100):
         with pytest.raises(InvalidImage):
             check(data[:cut] + TAILS["HTML"] * 100)
+
+
+@pytest.mark.parametrize("name", [name for name in pictures() if "PNG" in name or "GIF" in name])
+def test_a_picture_that_only_lacks_the_mark_at_its_end_is_whole(name: str) -> None:
+    data, content_type, _ = pictures()[name]
+    for missing in range(1, UNSEEN[content_type] + 1):
+        assert check(data[:-missing]) == check(data)
 
 
 @every_picture
@@ -258,6 +268,14 @@ def test_a_flipped_bit_anywhere_in_a_png_is_found(name: str) -> None:
         damaged[place] ^= 0x10
         with pytest.raises(InvalidImage):
             pytest.fail(f"{place}: {check(damaged)}")
+
+
+@pytest.mark.parametrize("kind", [b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"eXIf", b"gAMA", b"pHYs", b"tIME"])
+def test_metadata_of_a_png_that_is_damaged_counts_as_not_there(kind: bytes) -> None:
+    damaged = chunk(kind, b"a\0\0damaged")[:-1] + b"?"
+    assert check(png(damaged)).width == 1
+    data, *_ = pictures()["PNG"]
+    assert check(data[:-12] + damaged + data[-12:]).width == SIZE[0]
 
 
 def test_missing_pixels_are_found_behind_right_checksums() -> None:
