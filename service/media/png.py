@@ -31,8 +31,8 @@ _WITHOUT_ALPHA = frozenset({0, 2, 3})  # colour types
 def survey_png(view: memoryview, max_pixels: int) -> int:
     """Check every chunk of pixels, and that an animation has the frames that it says. Returns the area in pixels.
 
-    Other chunks count as not there where they are damaged (section 13.2). Raises InvalidImage, or struct.error where
-    the bytes run out.
+    Other chunks count as not there where they are damaged (section 13.2). Raises InvalidImage, and struct.error
+    where the bytes run out.
     """
     width, height = unpack_from(">II", view, 16)
     check_size(width, height, max_pixels)
