@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -50,23 +51,64 @@ def _one_of(*choices: str) -> Callable[[str], str]:
     return read
 
 
+_URL = re.compile(  # of RFC 3986, what these settings may be
+    r"(?P<scheme>https?)://(?P<user>[^/?#]*@)?(?P<host>\[[0-9A-Fa-f:.]+\]|[\w.~-]+)(?P<port>:[^/?#]*)?"
+    r"(?P<path>/[^?#]*)?(?P<query>\?[^#]*)?(?P<fragment>#.*)?",
+    re.ASCII,
+)
+
+
+def _parts(text: str, *without: str) -> re.Match[str]:
+    """Return an absolute http or https URL's parts, those it must not have left out. Raises ValueError."""
+    parts = _URL.fullmatch(text) if re.fullmatch(r"[!-~]*", text) else None
+    if parts is None:
+        raise ValueError("takes an http:// or https:// URL with a host, such as https://images.example")
+    port = parts["port"]
+    if port is not None and not (re.fullmatch(r":[0-9]{1,5}", port) and 0 < int(port[1:]) < 65536):
+        raise ValueError("takes a URL with a port from 1 to 65535, or without any")
+    for name in ("user", "fragment", *without):
+        if parts[name] is not None:
+            raise ValueError(f"takes a URL without {_PARTS[name]}")
+    return parts
+
+
+_PARTS = {
+    "user": "user name and password (user:password@)",
+    "fragment": "a fragment (#...)",
+    "query": "a query (?...), since paths are appended to it",
+    "path": "a path, since an origin is a scheme, a host and a port",
+}
+
+
 def _url(text: str) -> str:
-    if not text.startswith(("http://", "https://")):
-        raise ValueError("takes an http:// or https:// URL")
+    """Read a URL to which paths are appended."""
+    _parts(text, "query")
     return text.rstrip("/")
 
 
 def _secure_url(text: str) -> str:
-    if not re.fullmatch(r"https://[^\s/]\S*|http://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?(/\S*)?", text):
+    parts = _parts(text)
+    if parts["scheme"] != "https" and parts["host"] not in {"localhost", "127.0.0.1", "[::1]"}:
         raise ValueError("takes an https:// URL; http:// does on loopback only")
     return text
 
 
+def _issuer(text: str) -> str:
+    """Read an issuer's name, which is compared as it is: a URL in most cases (RFC 7519 section 4.1.1)."""
+    if text.startswith(("http:", "https:")):
+        _parts(text)
+    elif not re.fullmatch(r"\S+", text):
+        raise ValueError("takes the issuer exactly as tokens have it, without spaces")
+    return text
+
+
 def _origins(text: str) -> tuple[str, ...]:
-    origins = tuple(each.strip().rstrip("/").lower() for each in text.split(",") if each.strip())
-    if not all(re.fullmatch(r"https?://[a-z0-9.:\[\]-]+|\*", each) for each in origins):
-        raise ValueError("takes origins such as https://app.example, with commas between")
-    return origins
+    """Read origins, as browsers send them: without the port that is the scheme's own (RFC 6454 section 6.2)."""
+    origins = []
+    for each in (each.strip().rstrip("/").lower() for each in text.split(",") if each.strip()):
+        own = {"https": ":443", "http": ":80"}[_parts(each, "path", "query")["scheme"]] if each != "*" else ""
+        origins.append(each.removesuffix(own))
+    return tuple(origins)
 
 
 def _secret(text: str) -> str:
@@ -136,7 +178,7 @@ class Settings:
         _one_of("open", "jwt"),
         "Who a caller is: open (whoever the request says), jwt (whom a token names).",
     )
-    jwt_issuer: str = _setting("", str, "The issuer of tokens, exactly as their iss says it.")
+    jwt_issuer: str = _setting("", _issuer, "The issuer of tokens, exactly as their iss says it.")
     jwt_audience: str = _setting("", str, "What tokens must have among their aud.")
     jwks_url: str = _setting("", _secure_url, "Where the issuer has its keys, as a JWK Set (RFC 7517).")
     metrics_token: str = _setting(
@@ -156,18 +198,61 @@ class Settings:
         """Return the settings found in `environ`; an empty value counts as not set.
 
         Raises SettingsError for a value that cannot be meant, for one that is missing beside another, and for a
-        name nobody reads (a slip of the pen).
+        name nobody reads (a slip of the pen); what links to Services of that name inject is none.
         """
         known = {variable(each): each for each in fields(cls)}
         given = {name: text for name, text in environ.items() if name.startswith("PIXDEPOT_") and text}
-        if unknown := sorted(given.keys() - known.keys() - CLIENT_VARIABLES):
-            raise SettingsError(f"{unknown[0]} is not a setting; the settings are: {', '.join(known)}.")
+        unknown = {name: text for name, text in given.items() if name not in known.keys() | CLIENT_VARIABLES}
+        if mistyped := sorted(unknown.keys() - injected(unknown)):
+            raise SettingsError(_not_a_setting(mistyped[0], [*known, *sorted(CLIENT_VARIABLES)]))
         return cls(**{known[name].name: _read(known[name], text) for name, text in given.items() if name in known})
 
     def environment(self) -> dict[str, str]:
         """Return the variables that `from_env` reads these settings from; what is as by default is left out."""
         values = ((each, getattr(self, each.name)) for each in fields(self))
         return {variable(each): _written(value) for each, value in values if value != each.default}
+
+
+def injected(environ: Mapping[str, str]) -> set[str]:
+    """Return the names of the variables that links inject: shaped as theirs, name and value.
+
+    Kubernetes does so for every Service of a namespace: of `pixdepot-web` come PIXDEPOT_WEB_PORT and others
+    (https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables). Docker's legacy links
+    do, too, with a name, and the other container's own variables (https://docs.docker.com/engine/network/links/).
+    """
+    names = {
+        name
+        for name, text in environ.items()
+        if any(re.search(end, name) and re.fullmatch(value, text) for end, value in _INJECTED)
+    }
+    linked = tuple(f"{name.removesuffix('NAME')}ENV_" for name in names if name.endswith("_NAME"))
+    return names | {name for name in environ if name.startswith(linked)}
+
+
+_ADDRESS, _PORT, _PROTOCOL = r"[0-9.]+|\[?[0-9a-f:.]+\]?", r"[0-9]{1,5}", r"tcp|udp|sctp"
+_ENDPOINT = rf"({_PROTOCOL})://({_ADDRESS}):{_PORT}"
+_ONE = r"_PORT_[0-9]{1,5}_(TCP|UDP|SCTP)"
+_INJECTED = (  # how a name ends, and what its value is
+    (r"_SERVICE_HOST$", _ADDRESS),
+    (r"_SERVICE_PORT(_[A-Z0-9_]+)?$", _PORT),
+    (r"_PORT$", _ENDPOINT),
+    (rf"{_ONE}$", _ENDPOINT),
+    (rf"{_ONE}_PROTO$", _PROTOCOL),
+    (rf"{_ONE}_PORT(_START|_END)?$", _PORT),
+    (rf"{_ONE}_ADDR$", _ADDRESS),
+    (r"_NAME$", r"(/[\w.-]+){2}"),  # Docker's: the container's name, and that of the link
+)
+_OPTIONS = {"PIXDEPOT_HOST": "--host", "PIXDEPOT_PORT": "--port"}  # which are a process's own affair
+
+
+def _not_a_setting(name: str, known: list[str]) -> str:
+    if option := _OPTIONS.get(name):
+        return f"{name} is not a setting; use the option {option} of `pixdepot serve`."
+    stem = "PIXDEPOT_"  # left out, so that what all have in common makes nothing alike
+    words = [each.removeprefix(stem) for each in known]
+    if near := get_close_matches(name.upper().removeprefix(stem), words, 1):
+        return f"{name} is not a setting. Did you mean {stem}{near[0]}?"
+    return f"{name} is not a setting; the settings are: {', '.join(known)}."
 
 
 CLIENT_VARIABLES = frozenset({"PIXDEPOT_URL", "PIXDEPOT_TOKEN"})

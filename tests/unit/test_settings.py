@@ -9,6 +9,28 @@ import pytest
 from service.settings import CLIENT_VARIABLES, Settings, SettingsError, described, variable
 
 NUMBERS = ["max_image_bytes", "max_pixels", "upload_ttl", "url_ttl", "sweep_interval"]
+URLS = ["public_url", "s3_public_endpoint_url", "cors_origins", "jwks_url", "jwt_issuer"]
+NO_URLS = [
+    "https://",
+    "https:///path",
+    "https://:443",
+    "https://?a=b",
+    "https://images.example/#x",
+    "https://images.example/#",
+    "https://ada:secret@images.example",
+    "https://ada@images.example",
+    "https://images.example:99999",
+    "https://images.example:0",
+    "https://images.example:",
+    "https://images.example:http",
+    "https://images .example",
+    "https://images.example/a b",
+    "https://b\u00fccher.example",
+    "https://images.example\\path",
+    "https://[::1",
+    "https://<images>",
+    "https://images.example\n.example",
+]
 LIMITS = ["rate_limit", "user_quota_bytes"]  # where 0 is none
 
 
@@ -43,6 +65,18 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         ("cors_origins", "http://[::1]:8080", ("http://[::1]:8080",)),
         ("cors_origins", "*", ("*",)),
         ("cors_origins", ",", ()),
+        ("cors_origins", "https://a.example:443,http://a.example:80", ("https://a.example", "http://a.example")),
+        (
+            "cors_origins",
+            "http://a.example:443,https://a.example:8443",
+            ("http://a.example:443", "https://a.example:8443"),
+        ),
+        ("public_url", "https://[::1]:8080/", "https://[::1]:8080"),
+        ("public_url", "http://a_b.example:65535/~x/%20", "http://a_b.example:65535/~x/%20"),
+        ("s3_public_endpoint_url", "https://s3.example/", "https://s3.example"),
+        ("jwt_issuer", "urn:example:issuer", "urn:example:issuer"),
+        ("jwt_issuer", "https://issuer.example/?tenant=a", "https://issuer.example/?tenant=a"),
+        ("jwks_url", "https://issuer.example/keys?p=policy", "https://issuer.example/keys?p=policy"),
         ("jwt_issuer", "https://issuer.example/", "https://issuer.example/"),
         ("jwks_url", "https://issuer.example/jwks.json", "https://issuer.example/jwks.json"),
         ("jwks_url", "http://127.0.0.1:8000/jwks", "http://127.0.0.1:8000/jwks"),
@@ -80,6 +114,12 @@ def test_an_empty_value_counts_as_not_set(name: str) -> None:
         ("jwks_url", "http://127.0.0.1@issuer.example/jwks"),
         ("public_url", "images.example"),
         ("public_url", "ftp://images.example"),
+        *[(name, text) for name in URLS for text in NO_URLS],
+        *[(name, "https://images.example/?a=b") for name in URLS[:3]],
+        *[(name, "https://images.example/?") for name in URLS[:3]],
+        ("jwt_issuer", "two words"),
+        ("jwt_issuer", " https://issuer.example"),
+        ("jwks_url", "http://10.0.0.1/jwks"),
         ("allow_open_auth", "on please"),
         ("allow_open_auth", "2"),
         ("cors_origins", "app.example"),
@@ -112,10 +152,74 @@ def test_what_tokens_take_may_be_set_without_them() -> None:
     assert read(**{**JWT, "auth": "open"}).auth == "open"
 
 
-@pytest.mark.parametrize("name", ["PIXDEPOT_MAX_IMAGE_BYTE", "PIXDEPOT_", "PIXDEPOT_backend", "PIXDEPOT_DATA-DIR"])
-def test_a_name_nobody_reads_is_refused(name: str) -> None:
-    with pytest.raises(SettingsError, match="is not a setting; the settings are: PIXDEPOT_BACKEND"):
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("PIXDEPOT_MAX_IMAGE_BYTE", "PIXDEPOT_MAX_IMAGE_BYTES"),
+        ("PIXDEPOT_backend", "PIXDEPOT_BACKEND"),
+        ("PIXDEPOT_DATA-DIR", "PIXDEPOT_DATA_DIR"),
+        ("PIXDEPOT_DATADIR", "PIXDEPOT_DATA_DIR"),
+        ("PIXDEPOT_TOKN", "PIXDEPOT_TOKEN"),
+    ],
+)
+def test_a_mistyped_name_is_refused_with_the_one_that_was_meant(name: str, meant: str) -> None:
+    with pytest.raises(SettingsError, match=rf"^{name} is not a setting\. Did you mean {meant}\?$"):
         Settings.from_env({name: "1"})
+
+
+@pytest.mark.parametrize("name", ["PIXDEPOT_", "PIXDEPOT_QQQ"])
+def test_a_name_like_no_setting_is_refused_with_all_there_are(name: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{name} is not a setting; the settings are: PIXDEPOT_BACKEND, "):
+        Settings.from_env({name: "1"})
+
+
+@pytest.mark.parametrize(("name", "option"), [("PIXDEPOT_HOST", "--host"), ("PIXDEPOT_PORT", "--port")])
+def test_what_only_an_option_says_is_refused_with_the_option(name: str, option: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{name} is not a setting; use the option {option} "):
+        Settings.from_env({name: "8080"})
+
+
+def links(service: str, address: str) -> dict[str, str]:
+    """Return the variables that Kubernetes injects for a Service with two ports."""
+    name = service.upper().replace("-", "_")
+    first, second = f"{name}_PORT_8080_TCP", f"{name}_PORT_53_UDP"
+    return {
+        f"{name}_SERVICE_HOST": address.strip("[]"),
+        f"{name}_SERVICE_PORT": "8080",
+        f"{name}_SERVICE_PORT_HTTP": "8080",
+        f"{name}_SERVICE_PORT_DNS_UDP": "53",
+        f"{name}_PORT": f"tcp://{address}:8080",
+        first: f"tcp://{address}:8080",
+        f"{first}_PROTO": "tcp",
+        f"{first}_PORT": "8080",
+        f"{first}_ADDR": address.strip("[]"),
+        second: f"udp://{address}:53",
+        f"{second}_PROTO": "udp",
+        f"{second}_PORT": "53",
+        f"{second}_ADDR": address.strip("[]"),
+    }
+
+
+@pytest.mark.parametrize("service", ["pixdepot", "pixdepot-web", "pixdepot-max-pixels"])
+@pytest.mark.parametrize("address", ["10.96.0.17", "[fd00::17]"])
+def test_what_a_service_beside_it_injects_is_passed_over(service: str, address: str) -> None:
+    environ = {**links(service, address), "PIXDEPOT_MAX_PIXELS": "42"}
+    assert Settings.from_env(environ) == Settings(max_pixels=42)
+    with pytest.raises(SettingsError, match="PIXDEPOT_PUBLIC_ULR is not a setting"):
+        Settings.from_env({**environ, "PIXDEPOT_PUBLIC_ULR": "https://images.example"})
+
+
+def test_what_a_docker_link_injects_is_passed_over() -> None:
+    link = {"PIXDEPOT_NAME": "/web/pixdepot", "PIXDEPOT_ENV_PIXDEPOT_BACKEND": "aws", "PIXDEPOT_ENV_LANG": "C"}
+    assert Settings.from_env(link) == Settings()
+    with pytest.raises(SettingsError, match="PIXDEPOT_ENV_LANG is not a setting"):
+        Settings.from_env({"PIXDEPOT_ENV_LANG": "C"})
+
+
+@pytest.mark.parametrize("name", [each for each in links("pixdepot", "10.96.0.17") if each != "PIXDEPOT_PORT"])
+def test_a_name_like_those_with_another_value_is_refused(name: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{name} is not a setting"):
+        Settings.from_env({name: "https://images.example/?a=b"})
 
 
 def test_what_others_read_is_left_alone() -> None:
