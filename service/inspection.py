@@ -2,13 +2,16 @@
 
 import asyncio
 import hashlib
+import logging
+import sys
 from collections.abc import Awaitable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
+from threading import Thread
 from typing import TypeVar
 
-from . import media
+from . import media, memory
 from .admission import Budget
 from .errors import InvalidImage, TooLarge, Unavailable
 from .model import Content
@@ -16,9 +19,13 @@ from .settings import Settings
 
 T = TypeVar("T")
 
+logger = logging.getLogger(__name__)
+
 _AT_ONCE = 2  # more threads than cores gain nothing
 _BODY_PATIENCE = 4.0  # seconds for a picture to be let in
 _DECODE_PATIENCE = 8.0  # seconds for one that is here already
+_PROCESS = 96 * memory.MIB  # what the process takes when idle (64), and the encoders of variants
+_LULL = 1.0  # seconds without a decode, after which free memory is given back
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +40,17 @@ class Inspected:
 class Inspector:
     """Reads pictures. One for the process, since what it bounds (its `budgets`) is the process's memory."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, limit: memory.Limit | None = None) -> None:
+        """Keep to what the settings say, and to a limit of the whole process, where there is one."""
         self._max_bytes = settings.max_image_bytes
         self._max_pixels = settings.max_pixels
         self._encoding: media.Encoding = "avif" if settings.variant_format == "avif" else "webp"
+        self._limit, self._room = limit, _room(settings, limit)
         self._bodies = Budget(settings.body_memory, _BODY_PATIENCE)
-        self._decodes = Budget(settings.decode_memory, _DECODE_PATIENCE)
+        self._decodes = Budget(min(settings.decode_memory, self._room), _DECODE_PATIENCE)
         self.budgets = {"bodies": self._bodies, "decodes": self._decodes}
         self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._lull: asyncio.TimerHandle | None = None
 
     def admitted(self, size: int | None) -> AbstractAsyncContextManager[None]:
         """Return a context in which a picture of so many bytes may be held in memory; None is any picture.
@@ -63,17 +73,45 @@ class Inspector:
         `declared` is the media type that the client said, `sha256` and `size` (bytes) what was promised. With
         `strip_location` the bytes that come back have no place in them, or it is InvalidImage.
         Raises TooLarge, UnsupportedImage, InvalidImage or TypeMismatch; Unavailable when too much is being decoded,
-        or memory is short.
+        or where the machine has not the memory to decode it: that is no verdict on the picture.
         """
         if len(data) > self._max_bytes:
             raise TooLarge(f"A picture may have {self._max_bytes:,} bytes.")
         async with AsyncExitStack() as room:
-            memory = await asyncio.to_thread(media.memory_to_develop, data, max_pixels=self._max_pixels)
-            await room.enter_async_context(self._decodes.admitted(memory))
+            weight = await asyncio.to_thread(media.memory_to_develop, data, max_pixels=self._max_pixels)
+            self._check_room(weight)
+            await room.enter_async_context(self._decodes.admitted(weight))
             await room.enter_async_context(self._turns)
+            if not memory.is_free(weight):
+                raise self._short(weight)
+            room.callback(self._rest)
             # A thread cannot be cancelled: what it holds is free when it has ended, not when its client has left.
             work = self._read(data, declared, sha256, size, strip_location=strip_location)
-            return await asyncio.shield(asyncio.create_task(_within(room.pop_all(), work)))
+            try:
+                return await asyncio.shield(asyncio.create_task(_within(room.pop_all(), work)))
+            except MemoryError as error:
+                raise self._short(weight) from error
+
+    def _check_room(self, weight: int) -> None:
+        """Raise Unavailable for a decode that would take more memory than the process may."""
+        if self._limit is not None and weight > self._room:
+            room, size = _mib(self._room), _mib(self._limit.size)
+            raise self._short(weight, f"the server has {room} for it, of {size} ({self._limit.source})")
+
+    def _short(self, weight: int, why: str = "the system has less at present") -> Unavailable:
+        facts = {"needed_bytes": weight, "room_bytes": self._room, "limit_bytes": self._limit and self._limit.size}
+        logger.warning("too little memory for a picture", extra=facts)
+        return Unavailable(
+            f"Decoding this picture takes {_mib(weight)} of memory: {why}. "
+            "Send a picture of fewer pixels, or give the server more memory."
+        )
+
+    def _rest(self) -> None:
+        """Give memory back once nothing has been decoded for a while; in between that would only cost time."""
+        loop = asyncio.get_running_loop()
+        if self._lull:
+            self._lull.cancel()
+        self._lull = loop.call_later(_LULL, Thread(target=memory.give_back, daemon=True).start)
 
     async def _read(
         self,
@@ -101,6 +139,20 @@ class Inspector:
             digest = await asyncio.to_thread(_digest, data)
         facts = (picture.content_type, len(data), digest, picture.width, picture.height, made.placeholder)
         return Inspected(data, Content(*facts), made.variants)
+
+
+def _room(settings: Settings, limit: memory.Limit | None) -> int:
+    """Return how many bytes one decode may take: what the process may, less what it takes besides.
+
+    Where there is next to nothing, small pictures are taken all the same.
+    """
+    if limit is None:
+        return sys.maxsize
+    return max(limit.size - _PROCESS - settings.body_memory, limit.size // 8)
+
+
+def _mib(size: int) -> str:
+    return f"{-(-size // memory.MIB):,} MiB"
 
 
 def _digest(data: bytes) -> str:

@@ -1,15 +1,15 @@
 """Building the service from its settings, and taking it down again."""
 
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from . import model
+from . import memory, model
 from .api import Api
 from .depot import Depot
 from .endpoints import Services
@@ -59,8 +59,8 @@ async def open_service(
 ) -> AsyncIterator[Runtime]:
     """Open everything the settings name, in one place, and close it in the opposite order.
 
-    Raises OSError when the data directory cannot be made; SettingsError, without `create`, when there is none. AWS
-    need not answer yet.
+    Raises SettingsError when the data directory cannot be used or, without `create`, when there is none. AWS need
+    not answer yet.
     """
     if not create:
         _check_there(settings)
@@ -111,12 +111,14 @@ def _check_there(settings: Settings) -> None:
 async def _opened_depot(
     settings: Settings, clock: Callable[[], datetime]
 ) -> AsyncIterator[tuple[Depot, tuple[Route, ...]]]:
+    memory.use_one_arena()  # before any thread of the backend begins
+    limit = memory.limit(os.environ)
     open_backend = {"local": local_backend, "aws": aws_backend}[settings.backend]
     async with opened_tracer(os.environ) as tracer, open_backend(settings, clock) as backend:
         metrics = Metrics()
         objects = observed(backend.objects, "objects", ObjectStore, metrics, tracer)
         records = observed(backend.records, "records", ImageRepository, metrics, tracer)
-        depot = Depot(objects, records, settings, Inspector(settings), clock, metrics=metrics, tracer=tracer)
+        depot = Depot(objects, records, settings, Inspector(settings, limit), clock, metrics=metrics, tracer=tracer)
         yield depot, backend.routes
 
 
@@ -139,6 +141,21 @@ async def opened_identity(settings: Settings) -> AsyncIterator[Identity]:
         yield Identity(TokenVerifier(keys, settings.jwt_issuer, settings.jwt_audience).verify)
 
 
+@contextmanager
+def _usable(directory: Path) -> Iterator[None]:
+    """Raise SettingsError where the block finds that a data directory cannot be one."""
+    try:
+        yield
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        why = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        if isinstance(error, FileExistsError):
+            why = "it is not a directory"
+        raise SettingsError(
+            f"{getattr(error, 'filename', None) or directory} cannot be used for data: {why}. "
+            "Set PIXDEPOT_DATA_DIR (or --data) to a directory that this user may write to."
+        ) from error
+
+
 @asynccontextmanager
 async def local_backend(settings: Settings, clock: Callable[[], datetime]) -> AsyncIterator[Backend]:
     """Open the backend of one machine in its data directory, made on first use."""
@@ -148,10 +165,12 @@ async def local_backend(settings: Settings, clock: Callable[[], datetime]) -> As
     from .local.storage import StorageRoutes
 
     directory = settings.data_dir.absolute()
-    directory.mkdir(parents=True, exist_ok=True)
+    with _usable(directory):
+        directory.mkdir(parents=True, exist_ok=True)
     async with SqliteRepository.opened(directory / _DATABASE, settings.read_budget) as records:
         signer = LinkSigner(await records.secret(), clock)
-        objects = LocalObjectStore(directory, signer)
+        with _usable(directory):
+            objects = LocalObjectStore(directory, signer)
         yield Backend(objects, records, StorageRoutes(objects, signer, settings.max_image_bytes).routes)
 
 

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import errno
 import ipaddress
 import logging
+import os
 import re
 import signal
 import socket
@@ -344,9 +346,26 @@ def _origin(url: str) -> str:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens on this address; port 0 takes a free one. Raises OSError."""
+    """Return a socket that listens on this address; port 0 takes a free one.
+
+    Raises OSError, whose message names the address, what is wrong with it, and the remedy.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=1024)
+    try:
+        return socket.create_server((host, port), family=family, backlog=1024)
+    except (OSError, TypeError, UnicodeError) as error:  # TypeError: a name that cannot be encoded
+        code = error.errno if isinstance(error, OSError) else None
+        if code is None or code < 0:  # of getaddrinfo, or of the encoding of names before that
+            raise OSError(f"The host {host} does not resolve. {_ANOTHER_HOST}") from error
+        remedy = _REMEDIES.get(code, _ANOTHER_HOST)
+        raise OSError(f"Cannot listen on {_authority(host, port)}: {os.strerror(code)}. {remedy}") from error
+
+
+_ANOTHER_HOST = "Set --host to an address of this machine, such as 127.0.0.1."
+_REMEDIES = {
+    errno.EADDRINUSE: "Stop the other process, or set --port to another port (0: a free one).",
+    errno.EACCES: "Ports below 1024 need a privilege; set --port to a higher one.",
+}
 
 
 def _authority(host: str, port: int) -> str:

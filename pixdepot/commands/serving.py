@@ -22,9 +22,24 @@ def _settings_help() -> str:
     return "\b\nSettings come from the environment:\n" + "\n".join(rows)
 
 
+class _WrongCall(click.ClickException):
+    """An option's value that cannot be meant, told in a line."""
+
+    exit_code = 2
+
+
+def _port(_context: click.Context, option: click.Parameter, port: int) -> int:
+    """Return a port that exists. Raises _WrongCall."""
+    if not 0 <= port <= 65535:
+        raise _WrongCall(f"{option.opts[0]} takes a port from 0 to 65535, not {port}.")
+    return port
+
+
 @click.command(epilog=_settings_help())
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option("--port", default=8080, show_default=True, help="The port to listen on; 0 takes a free one.")
+@click.option(
+    "--port", default=8080, show_default=True, callback=_port, help="The port to listen on; 0 takes a free one."
+)
 @click.option(
     "--data", type=click.Path(path_type=Path, file_okay=False), help="The data directory (PIXDEPOT_DATA_DIR)."
 )
@@ -47,7 +62,9 @@ def serve(host: str, port: int, data: Path | None) -> None:
 
 
 @click.command()
-@click.option("--port", default=4566, show_default=True, help="The port to listen on, at 127.0.0.1.")
+@click.option(
+    "--port", default=4566, show_default=True, callback=_port, help="The port to listen on, at 127.0.0.1."
+)
 @click.option(
     "--data",
     type=click.Path(path_type=Path, file_okay=False),

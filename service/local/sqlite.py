@@ -51,6 +51,13 @@ T = TypeVar("T")
 
 _VERSION = 7  # of the schema, kept in PRAGMA user_version
 
+_REMEDIES = {  # by primary result code (https://www.sqlite.org/rescode.html)
+    **dict.fromkeys((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB), " Restore the data directory from a backup."),
+    **dict.fromkeys(
+        (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM),
+        " Set PIXDEPOT_DATA_DIR (or --data) to a directory that this user may write to.",
+    ),
+}
 _CACHE = 4_096  # KiB for each of the two connections
 _BUSY = 10.0  # seconds to wait for another process's transaction
 
@@ -87,7 +94,8 @@ class SqliteRepository:
             await self._write(migrate)
             await self.secret()  # reads and writes: what is damaged shows now
         except sqlite3.DatabaseError as error:
-            raise Unavailable(f"{self._path} cannot be opened: {error}.") from error
+            remedy = _REMEDIES.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, "")
+            raise Unavailable(f"{self._path} cannot be opened: {error}.{remedy}") from error
 
     async def _run(self, name: str, work: Callable[[Any], T]) -> T:
         loop = asyncio.get_running_loop()

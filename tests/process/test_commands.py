@@ -53,7 +53,17 @@ async def test_the_help_of_serve_tells_every_setting(tmp_path: Path) -> None:
     [
         ("PIXDEPOT_MAX_PIXELS", "abc", "PIXDEPOT_MAX_PIXELS takes a whole number"),
         ("PIXDEPOT_TYPO", "1", "PIXDEPOT_TYPO is not a setting"),
-        ("PIXDEPOT_DATA_DIR", "/dev/null/data", "/dev/null"),
+        ("PIXDEPOT_MAX_PIXEL", "1", "Did you mean PIXDEPOT_MAX_PIXELS?"),
+        ("PIXDEPOT_PUBLIC_URL", "https://", "PIXDEPOT_PUBLIC_URL takes an http:// or https:// URL with a host"),
+        ("PIXDEPOT_PUBLIC_URL", "https://host/?a=b", "PIXDEPOT_PUBLIC_URL takes a URL without a query"),
+        (
+            "PIXDEPOT_DATA_DIR",
+            "/dev/null",
+            "/dev/null cannot be used for data: it is not a directory. Set PIXDEPOT_",
+        ),
+        ("PIXDEPOT_DATA_DIR", "/dev/null/data", "/dev/null/data cannot be used for data: Not a directory. Set"),
+        ("PIXDEPOT_DATA_DIR", "/proc/data", "/proc/data cannot be used for data: No such file or directory. Set"),
+        ("PIXDEPOT_DATA_DIR", "d" * 300, "cannot be used for data: File name too long. Set PIXDEPOT_DATA_DIR"),
     ],
 )
 @pytest.mark.parametrize("command", ["serve", "sweep"])
@@ -66,14 +76,64 @@ async def test_a_setting_that_cannot_be_meant_is_told_in_a_line(
     assert told in refused.error
 
 
+@pytest.mark.parametrize("port", ["99999", "65536", "-1"])
+@pytest.mark.parametrize("command", ["serve", "emulator"])
+async def test_a_port_that_does_not_exist_is_told_in_a_line(tmp_path: Path, command: str, port: str) -> None:
+    refused = await run(PIXDEPOT, command, "--port", port, directory=tmp_path)
+    assert refused.code == 2
+    assert refused.error == f"Error: --port takes a port from 0 to 65535, not {port}.\n"
+
+
+@pytest.mark.parametrize(
+    ("host", "told"),
+    [
+        ("host.invalid", "The host host.invalid does not resolve. Set --host to an address of this machine"),
+        ("\u00e9" * 99, "does not resolve. Set --host"),
+        ("192.0.2.1", "Cannot listen on 192.0.2.1:0: Cannot assign requested address. Set --host"),
+    ],
+)
+async def test_a_host_that_is_not_this_machine_is_told_in_a_line(tmp_path: Path, host: str, told: str) -> None:
+    allowed = {"PIXDEPOT_ALLOW_OPEN_AUTH": "1"}
+    refused = await run(PIXDEPOT, "serve", "--host", host, "--port", "0", directory=tmp_path, **allowed)
+    assert refused.code == 1
+    assert refused.error.count("\n") == 1
+    assert told in refused.error
+
+
+@pytest.mark.parametrize("taken", ["pixdepot.db/", "objects", "tmp"])
+async def test_a_data_directory_in_which_something_else_lies_is_told_in_a_line(tmp_path: Path, taken: str) -> None:
+    place = tmp_path / "data" / taken
+    place.parent.mkdir()
+    if taken.endswith("/"):
+        place.mkdir()
+    else:
+        place.touch()
+    refused = await run(PIXDEPOT, "serve", "--port", "0", "--data", "data", directory=tmp_path)
+    assert refused.code == 1
+    assert refused.error.count("\n") == 1
+    assert str(place) in refused.error
+    assert "Set PIXDEPOT_DATA_DIR (or --data) to a directory that this user may write to." in refused.error
+
+
+async def test_a_server_starts_beside_a_service_of_its_name(tmp_path: Path) -> None:
+    links = {
+        "PIXDEPOT_PORT": "tcp://10.96.0.17:8080",
+        "PIXDEPOT_SERVICE_HOST": "10.96.0.17",
+        "PIXDEPOT_SERVICE_PORT": "8080",
+        "PIXDEPOT_PORT_8080_TCP_ADDR": "10.96.0.17",
+    }
+    async with serving(tmp_path, **links) as server:
+        assert (await server.api.get("/health")).status == 200
+
+
 async def test_a_port_that_is_taken_is_told_in_a_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         refused = await run(PIXDEPOT, "serve", "--port", port, directory=tmp_path)
     assert refused.code != 0
     assert refused.error.count("\n") == 1
-    assert "in use" in refused.error
-    assert port in refused.error
+    assert f"Cannot listen on 127.0.0.1:{port}: Address already in use." in refused.error
+    assert "--port" in refused.error
 
 
 async def test_a_data_directory_of_a_newer_version_is_told_in_a_line(tmp_path: Path) -> None:

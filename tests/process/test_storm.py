@@ -1,13 +1,9 @@
 """Two hundred pictures of 10 MiB at once, at a server that has 512 MB."""
 
 import asyncio
-import http.client
 import json
-import threading
-import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -17,6 +13,7 @@ import aiohttp
 from tests.api.client import form, some_details
 from tests.pictures import base64_of, picture
 from tests.process.caps import capped
+from tests.process.crowds import Pulse, clients, sent
 from tests.process.servers import PIXDEPOT, Server, serving
 
 UPLOADS = 200
@@ -52,11 +49,6 @@ async def test_two_hundred_uploads_of_10_mib_at_once_fit_into_512_mb(tmp_path: P
             assert "Traceback" not in server.log
 
 
-def clients() -> aiohttp.ClientSession:
-    """Return a session in which nobody waits for another's connection."""
-    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True))
-
-
 Upload = Callable[[], Coroutine[Any, Any, int]]
 
 
@@ -82,50 +74,3 @@ def directly(session: aiohttp.ClientSession, server: Server, data: bytes) -> Upl
             return 201 if response.status == 200 else response.status
 
     return upload
-
-
-async def sent(
-    session: aiohttp.ClientSession, method: str, url: str, headers: Mapping[str, str], body: bytes
-) -> int:
-    """Send a body piece by piece, so that the client does not hold two hundred of them; return the status."""
-
-    async def pieces() -> AsyncIterator[bytes]:
-        for at in range(0, len(body), 2**18):
-            yield body[at : at + 2**18]
-
-    headers = {**headers, "Content-Length": str(len(body))}
-    async with session.request(method, url, headers=headers, data=pieces()) as response:
-        assert response.status != 503 or response.headers["Retry-After"]
-        return response.status
-
-
-@dataclass
-class Pulse:
-    """Asks for /health all the time, from a thread of its own, each time on a new connection."""
-
-    port: int
-
-    def __enter__(self) -> "Pulse":
-        self.seconds: list[float] = []
-        self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._beat)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ending.set()
-        self._thread.join()
-
-    def _beat(self) -> None:
-        while not self._ending.wait(0.02):
-            start = time.perf_counter()
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-            connection.request("GET", "/health")
-            assert connection.getresponse().status == 200
-            connection.close()
-            self.seconds.append(time.perf_counter() - start)
-
-    @property
-    def slowest(self) -> float:
-        """Return the 99th percentile, in seconds."""
-        return sorted(self.seconds)[len(self.seconds) * 99 // 100]

@@ -1,0 +1,49 @@
+"""A machine that is short of memory: the server says so, and lives; the picture is not called bad."""
+
+import asyncio
+import re
+from pathlib import Path
+
+from tests.photographs import Photograph
+from tests.process.caps import capped
+from tests.process.crowds import clients, upload
+from tests.process.servers import PIXDEPOT, Server, serving
+
+MIB = 2**20
+LARGE = Photograph("48.webp", 48, 1, 0, options={"method": 0})
+SMALL = Photograph("1.jpg", 1, 1)
+
+
+NARROW = ("sh", "-c", 'ulimit -v 786432 && exec "$@"', "sh", PIXDEPOT, "serve")  # KiB of addresses
+
+
+async def refused(server: Server, limit: str) -> None:
+    """Upload both: the large one is told what it takes, and the small one is published."""
+    answer = await server.api.upload(LARGE.data, filename=LARGE.filename)
+    assert answer.outcome == (503, "unavailable"), answer.body
+    assert answer.headers["Retry-After"]
+    told = rf"Decoding this picture takes [0-9,]+ MiB of memory: the server has [0-9]+ MiB for it, .*{limit}"
+    assert re.match(told, answer.json["detail"])
+    assert "too little memory for a picture" in server.log
+    async with clients() as session:
+        assert await upload(session, server.url, SMALL) == 201
+
+
+async def test_a_picture_too_large_for_its_cgroup_does_not_kill_a_server(tmp_path: Path) -> None:
+    with capped(512 * MIB, PIXDEPOT, "serve") as command:
+        async with serving(tmp_path, *command) as server:
+            await refused(server, "of its cgroup")
+            peak = server.memory("VmHWM")
+    assert peak < 200 * MIB, peak
+
+
+async def test_a_picture_too_large_for_the_address_space_does_not_kill_a_server(tmp_path: Path) -> None:
+    async with serving(tmp_path, *NARROW) as server:
+        await refused(server, "RLIMIT_AS")
+
+
+async def test_pictures_that_fit_one_by_one_are_all_taken_within_a_narrow_address_space(tmp_path: Path) -> None:
+    photo = Photograph("15.webp", 15, 1, options={"method": 0})
+    async with serving(tmp_path, *NARROW) as server, clients() as session:
+        statuses = await asyncio.gather(*(upload(session, server.url, photo) for _ in range(4)))
+    assert set(statuses) == {201}, statuses
