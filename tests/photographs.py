@@ -12,6 +12,12 @@ from PIL import Image
 _TILE = (1024, 768)  # pixels of grain, repeated
 
 
+def content_type(filename: str) -> str:
+    """Return the content type that belongs to a picture's name."""
+    extension = filename.rpartition(".")[2]
+    return "image/" + {"jpg": "jpeg"}.get(extension, extension)
+
+
 @dataclass(frozen=True)
 class Photograph:
     """A kind of picture: how it is encoded, how large it is, and how many of 100 uploads are like it."""
@@ -23,18 +29,12 @@ class Photograph:
     mode: str = "RGB"
     options: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
-    def content_type(self) -> str:
-        """Return the content type that belongs to its name."""
-        extension = self.filename.rpartition(".")[2]
-        return "image/" + {"jpg": "jpeg"}.get(extension, extension)
-
     @cached_property
     def data(self) -> bytes:
         """Return a picture of this kind, always the same."""
         file = io.BytesIO()
         image = view(self.megapixels, self.grain).convert(self.mode)
-        image.save(file, self.content_type.removeprefix("image/"), **self.options)
+        image.save(file, content_type(self.filename).removeprefix("image/"), **self.options)
         return file.getvalue()
 
 

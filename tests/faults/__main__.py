@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import click
 
 from bootstrap.emulator import Emulator, running_emulator
-from tests.faults import bodies, calls, contract, deaths, machine, memory, races, soak, uploads
+from tests.faults import attack, bodies, calls, contract, deaths, machine, memory, races, soak, uploads
 from tests.faults.tally import HEADING, Tally
 
 
@@ -31,6 +31,7 @@ class Run:
     stories: int
     uploads: int
     pictures: int
+    hostile: int
     minutes: float
 
 
@@ -45,6 +46,7 @@ SECTIONS: dict[str, Callable[[Run], Awaitable[list[Tally]]]] = {
     "stories": lambda run: machine.measure(run.emulator, run.seed, run.stories),
     "uploads": lambda run: uploads.measure(run.place, run.emulator, run.seed, run.uploads),
     "memory": lambda run: memory.measure(run.place, run.seed, run.pictures),
+    "attack": lambda run: attack.measure(run.place, run.hostile),
     "soak": lambda run: soak.measure(run.place, run.seed, run.minutes),
 }
 
@@ -64,6 +66,7 @@ SECTIONS: dict[str, Callable[[Run], Awaitable[list[Tally]]]] = {
 @click.option("--stories", default=200, show_default=True, help="Sequences of anything, on each backend.")
 @click.option("--uploads", default=1000, show_default=True, help="Uploads by the client to each service.")
 @click.option("--pictures", default=1000, show_default=True, help="Photographs in a row, at a server of 512 MiB.")
+@click.option("--hostile", default=50, show_default=True, help="Uploads of each kind that is made to hurt.")
 @click.option("--minutes", default=60.0, show_default=True, help="How long the soak lasts.")
 def main(names: tuple[str, ...], **amounts: float) -> None:
     """Break things on purpose, and count what was lost."""

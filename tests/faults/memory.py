@@ -47,7 +47,7 @@ async def _upload(
 ) -> None:
     for each in todo:
         try:
-            status = await upload(session, server.url, each)
+            status = await upload(session, server.url, each.filename, each.data)
         except aiohttp.ClientError as error:
             tally.violations.append(f"{each.filename}: {error!r} after {answers.total()} answers")
             return

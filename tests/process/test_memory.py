@@ -26,7 +26,7 @@ async def refused(server: Server, limit: str) -> None:
     assert re.match(told, answer.json["detail"])
     assert "too little memory for a picture" in server.log
     async with clients() as session:
-        assert await upload(session, server.url, SMALL) == 201
+        assert await upload(session, server.url, SMALL.filename, SMALL.data) == 201
 
 
 async def test_a_picture_too_large_for_its_cgroup_does_not_kill_a_server(tmp_path: Path) -> None:
@@ -45,5 +45,7 @@ async def test_a_picture_too_large_for_the_address_space_does_not_kill_a_server(
 async def test_pictures_that_fit_one_by_one_are_all_taken_within_a_narrow_address_space(tmp_path: Path) -> None:
     photo = Photograph("15.webp", 15, 1, options={"method": 0})
     async with serving(tmp_path, *NARROW) as server, clients() as session:
-        statuses = await asyncio.gather(*(upload(session, server.url, photo) for _ in range(4)))
+        statuses = await asyncio.gather(
+            *(upload(session, server.url, photo.filename, photo.data) for _ in range(4))
+        )
     assert set(statuses) == {201}, statuses

@@ -41,6 +41,7 @@ async def test_two_hundred_uploads_of_10_mib_at_once_fit_into_512_mb(tmp_path: P
             assert statuses[413] == UPLOADS // 4, statuses
             assert peak < LIMIT, peak
             assert server.process.returncode is None
+            assert pulse.failures == []
             assert pulse.slowest < 1, pulse.seconds
             assert (await server.api.get("/health/ready")).status == 200
             # What was acknowledged is there, and nothing else.
