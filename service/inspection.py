@@ -126,8 +126,6 @@ class Inspector:
         try:
             develop = partial(media.develop, max_pixels=self._max_pixels, encoding=self._encoding)
             made = await asyncio.to_thread(develop, data)
-        except MemoryError as short:
-            raise Unavailable("The server is short of memory: try again later.") from short
         finally:
             digest = await hashed
         picture = made.picture

@@ -3,8 +3,8 @@
 What formats are called, and what they begin with, is a table in `types`.
 Pillow lives here only: it decodes (`decoding`), and makes the smaller pictures that people look at (`variants`).
 What it takes on trust is surveyed first, without decoding (`surveys`, `png`, `gif` and `avif`); animated GIFs and
-PNGs are drawn here (`animations`). Bytes after a picture's end are
-not looked at. All of it may be called from several threads at once.
+PNGs are drawn here (`animations`). Bytes after a picture's end are not looked at. All of it may be called from
+several threads at once.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,6 +14,7 @@ from traceback import clear_frames
 from typing import Literal, TypeVar
 
 from service.errors import InvalidImage, UnsupportedImage
+from service.memory import is_free
 
 from .types import IMAGE_TYPES, UNKNOWN_TYPE, check_declared, declared_type, download_name, sniff
 
@@ -38,7 +39,6 @@ __all__ = [
 
 T = TypeVar("T")
 Bytes = bytes | bytearray | memoryview
-
 
 _BESIDE = 20_000_000  # bytes that encoders and their like take
 
@@ -152,15 +152,6 @@ def _judged(decode: Callable[[Bytes, str, int], T], data: Bytes, max_pixels: int
         raise
     except Exception as damage:
         clear_frames(damage.__traceback__)  # which hold what was decoded
-        if not _has_room(memory_to_develop(data, max_pixels=max_pixels) + _BESIDE):
+        if not is_free(memory_to_develop(data, max_pixels=max_pixels) + _BESIDE):
             raise MemoryError from damage  # most decoders say the same of that as of a damaged picture
         raise InvalidImage("The picture is truncated or damaged: it does not decode whole.") from damage
-
-
-def _has_room(size: int) -> bool:
-    """Return whether the process could get so many bytes now; it touches none of them."""
-    try:
-        bytes(size)
-    except MemoryError:
-        return False
-    return True

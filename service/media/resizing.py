@@ -6,6 +6,8 @@ Pillow's own takes four times as long, for the same pixels but for the rounding:
 from PIL import Image
 from PIL.Image import Resampling
 
+from service.memory import is_free
+
 try:
     from cykooz_resizer import FilterType, ResizeAlg, ResizeOptions, Resizer
 except ImportError:
@@ -28,15 +30,11 @@ def _by_vectors(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
     if max(steps) > 1:
         picture = picture.reduce((steps[0], steps[1]))
     smaller = Image.new(picture.mode, size)
-    _ask_for(4 * picture.height * (size[0] + (picture.width if picture.mode == "RGBA" else 0)))
+    if not is_free(4 * picture.height * (size[0] + (picture.width if picture.mode == "RGBA" else 0))):
+        raise MemoryError  # the resizer would end the process
     # One each time: it keeps room for the largest picture that it met, and is not for two threads at once.
     Resizer().resize_pil(picture, smaller, ResizeOptions(ResizeAlg.convolution(FilterType.catmull_rom)))
     return smaller
-
-
-def _ask_for(size: int) -> None:
-    """Raise MemoryError unless there is room for so many bytes: the resizer would end the process."""
-    bytes(size)  # which touches none of them
 
 
 def _by_pillow(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
