@@ -19,8 +19,9 @@ CONFIGURATION, API, AWS, COSTS = (DOCS / f"{name}.md" for name in ("configuratio
 _INTRODUCTION = """# Configuration
 
 Settings are environment variables, read once at start. An empty value counts as not set; a name that begins
-with `PIXDEPOT_` and is not listed here is refused, so that a slip of the pen is not lost. `pixdepot serve
---help` prints the same list.
+with `PIXDEPOT_` and is not listed here is refused, so that a typing mistake is not lost. Variables that Kubernetes
+injects for a Service called `pixdepot` or `pixdepot-...`, such as `PIXDEPOT_PORT=tcp://10.96.0.17:8080`, are ignored.
+`pixdepot serve --help` prints the same list.
 
 | variable | default | what it does |
 | --- | --- | --- |
