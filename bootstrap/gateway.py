@@ -32,7 +32,13 @@ def _answers(error: type[PixdepotError], detail: str, **headers: str) -> dict[st
         "code": error.code,
         "request_id": "$context.requestId",
     }
-    quoted = {"Content-Type": "'application/problem+json'", "X-Request-ID": "context.requestId"}
+    quoted = {
+        "Content-Type": "'application/problem+json'",
+        "X-Request-ID": "context.requestId",
+        # Any page may read it, since it holds nothing but the reason: API Gateway cannot choose by Origin.
+        "Access-Control-Allow-Origin": "'*'",
+        "Access-Control-Expose-Headers": "'Retry-After, X-Request-ID'",
+    }
     quoted |= {name.replace("_", "-"): f"'{value}'" for name, value in headers.items()}
     return {
         "statusCode": str(error.status),

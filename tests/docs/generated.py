@@ -20,8 +20,8 @@ _INTRODUCTION = """# Configuration
 
 Settings are environment variables, read once at start. An empty value counts as not set; a name that begins
 with `PIXDEPOT_` and is not listed here is refused, so that a typing mistake is not lost. Variables that Kubernetes
-injects for a Service called `pixdepot` or `pixdepot-...`, such as `PIXDEPOT_PORT=tcp://10.96.0.17:8080`, are ignored.
-`pixdepot serve --help` prints the same list.
+injects for a Service called `pixdepot` or `pixdepot-...`, such as `PIXDEPOT_PORT=tcp://10.96.0.17:8080`, are
+ignored. `pixdepot serve --help` prints the same list.
 
 | variable | default | what it does |
 | --- | --- | --- |
