@@ -51,6 +51,7 @@ _LEFT_OUT = (
     "bin", "tests",
     "boto3/data", "boto3/examples", "botocore/data/*/*/examples-1.json",
     "cffi", "pycparser", "dateutil/zoneinfo/*.tar.gz",
+    "aiohttp/_websocket/*.so",  # nobody opens one, and aiohttp has the same in Python
     *(f"aws_lambda_powertools/utilities/{name}" for name in _UNUSED_UTILITIES),
     "event_handler/openapi/swagger_ui/*.css", "event_handler/openapi/swagger_ui/*.js",
     "*.dist-info/INSTALLER", "*.dist-info/RECORD", "*.dist-info/REQUESTED", "*.dist-info/WHEEL",

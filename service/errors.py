@@ -345,5 +345,5 @@ def failure(code: str, detail: str) -> PixdepotError:
     Codes whose errors carry more than a detail come back as a plain `PixdepotError` of no use to a client,
     so only verification failures are recorded.
     """
-    kinds = {kind.code: kind for kind in _tree(PixdepotError)}
+    kinds = {kind.code: kind for kind in reversed(_tree(PixdepotError))}  # of those with one code the one above
     return kinds.get(code, PixdepotError)(detail)

@@ -39,7 +39,7 @@ _METADATA = {
     **_DETAILS,
     **_TOLD,
     "description": "",
-    "visibility": "private",
+    "visibility": "public",
     "created_at": _UPLOADED,
     "updated_at": _UPLOADED,
     "width": 8,

@@ -40,11 +40,7 @@ _any_marker = re.compile(rb"\xff[\x01-\xfe]").search
 jpeg_marker = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]").search  # the same, outside of scans: not restarts either
 
 
-class Truncated(InvalidImage):
-    """A scan ends before its pixels do."""
-
-    def __init__(self) -> None:
-        super().__init__("The picture is truncated or damaged: its pixels are not all there.")
+_TRUNCATED = "The picture is truncated or damaged: its pixels are not all there."
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +138,11 @@ class Coverage:
                 self.left[component][coefficient] = scan.low
 
     def check(self, *, ended: bool) -> None:
-        """Raise Truncated unless every component is there and, where no end says so, in full."""
+        """Raise InvalidImage unless every component is there and, where no end says so, in full."""
         if ended and all(left[0] is not None for left in self.left):
             return  # a progression may be ended early
         if any(each != 0 for each in chain(*self.left)):
-            raise Truncated
+            raise InvalidImage(_TRUNCATED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +289,7 @@ def decode_scans(decode: Decode, head: bytes, coded: memoryview) -> None:
         coverage.check(ended=ended)
         feed.give(bytes((0xFF, _EOI)))
     if not feed.done:
-        raise Truncated
+        raise InvalidImage(_TRUNCATED)
 
 
 def _decode_scan(feed: Feed, view: memoryview, start: int, intervals: int) -> int:
@@ -313,7 +309,7 @@ def _decode_scan(feed: Feed, view: memoryview, start: int, intervals: int) -> in
     for stretch in ends if len(ends) < _MAX_STRETCHES else ():
         feed.give(view[at:stretch])
         if not feed.has_all():
-            raise Truncated
+            raise InvalidImage(_TRUNCATED)
         at = stretch
     _decode_last(feed, view[at:end], _PADDING if marker else _PADDING_AT_END)
     return end
@@ -329,7 +325,7 @@ def _decode_last(feed: Feed, data: memoryview, padding: int) -> None:
             raise InvalidImage("The picture is damaged: a scan has more data than pixels.")
     feed.give(data[given:])
     if not feed.has_all():
-        raise Truncated
+        raise InvalidImage(_TRUNCATED)
 
 
 def _is_fill(data: memoryview) -> bool:

@@ -15,14 +15,16 @@ from bootstrap.processes import free_port
 from service.settings import Settings
 from tests.aws.examined import examined, failed
 from tests.aws.stand_in import Account, new_account
-from tests.process.servers import PIXDEPOT, run
+from tests.process.servers import PIXDEPOT, run, serving
 from tests.servers.proxy import proxied
 
 STEPS = 10
 
 
 async def test_on_one_machine_all_is_well(tmp_path: Path) -> None:
-    ended = await run(PIXDEPOT, "doctor", directory=tmp_path)
+    async with serving(tmp_path) as server:
+        pass
+    ended = await run(PIXDEPOT, "doctor", "--data", str(server.data), directory=tmp_path)
     assert (ended.code, ended.out.count("ok  ")) == (0, STEPS), ended
 
 

@@ -167,6 +167,7 @@ class Transcript:
     def _plain(self, text: str) -> str:
         text = re.sub(r"(?<=[?&]cursor=)[\w-]+", "CURSOR", text.replace(self.base_url, "http://service"))
         text = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "TIME", text)
+        text = re.sub(r"TIME/[0-9a-f]{16}", "TIME/DIGEST", text)  # an ETag, which covers links
         return re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", self._id, text)
 
     def _id(self, match: re.Match[str]) -> str:
