@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from marshmallow import Schema
 
-from . import endpoints, errors, logs, schemas
+from . import endpoints, errors, logs, schemas, undoing
 from .cors import cors_headers, preflight_headers
 from .endpoints import Call, Services
 from .errors import MethodNotAllowed, NotFound, PixdepotError, Unavailable
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 Endpoint = Callable[[Call], Awaitable[ApiResponse]]
 
-_ANSWER_SECONDS = 12  # from the end of a request to its answer, whatever the backends do
+_ANSWER_SECONDS = 12  # from the end of a request to what is answered, whatever the backends do
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:=@+/-]{1,128}")
 
 
@@ -217,7 +217,8 @@ class Api:
     ) -> tuple[ApiResponse, Exception | None]:
         """Return the answer, and what nobody foresaw if that is why it is a failure."""
         try:
-            return (await _in_time(route, request, body) if route else self._unrouted(request)), None
+            async with undoing.afterwards():  # also when the time is over: it has a little of its own
+                return (await _in_time(route, request, body) if route else self._unrouted(request)), None
         except PixdepotError as error:
             logs.note(code=error.code)
             return problem(error, request_id), None

@@ -1,12 +1,10 @@
-"""What all operations share: the ports, the limits, the clock; how keys and ids are made, and work is undone."""
+"""What all operations share: the ports, the limits, the clock; how keys and ids are made."""
 
 import asyncio
 import hashlib
 import json
-import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -24,6 +22,7 @@ from .model import (
     ImageQuery,
     Position,
     State,
+    StoredObject,
     Upload,
     Variant,
 )
@@ -31,15 +30,13 @@ from .ports import ImageRepository, ObjectStore
 from .settings import Settings
 from .tracing import Tracer
 
-logger = logging.getLogger(__name__)
-
+UPLOADS = "uploads/"  # what the keys begin with that clients write to
 ORIGINAL = "original"  # the last part of an original's key; a variant's is its name
 
 _BATCH = 100  # images looked at together, where all are
 _CHECK_SECONDS = 5
 A_REQUEST = timedelta(minutes=1)  # none takes longer
 _TOO_LATE = A_REQUEST  # before its deadline an upload is left to sweep
-_TIDY_SECONDS = 2  # for tidying up at the end of a request, when the client waits for its answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +92,7 @@ class Depot:
         upload = replace(upload, image_id=counts.image_id, created_at=created_at, expires_at=expires_at)
         found = await self.records.upload(upload.image_id)
         # Until its deadline a record outlives everything, so without one before that there never was any.
-        swept = found is None and self.clock() >= upload.deadline - _TOO_LATE
+        swept = found is None and self.is_left_to_sweep(upload)
         if swept or (found and found.state is State.DELETED):
             raise ImageGone("It was deleted, or never finished: use a new key to upload it again.")
         state, ours = found.state if found else None, counts.process == self.process
@@ -107,14 +104,25 @@ class Depot:
         decided = upload.image_id, upload.created_at, upload.expires_at
         return Claim(upload.details.user_id, key, fingerprint, self.process, *decided)
 
+    def is_left_to_sweep(self, upload: Upload) -> bool:
+        """Return whether it is too late to go on with an upload: sweep may come to it before that is done."""
+        return self.clock() >= upload.deadline - _TOO_LATE
+
     def expiry(self) -> datetime:
         """Return when a link that is signed now dies: at a full second, since S3 counts no finer."""
         ends = self.clock() + timedelta(seconds=self.settings.upload_ttl)
         return ends.replace(microsecond=0) + timedelta(seconds=ends.microsecond > 0)
 
+    def earliest_purge(self) -> datetime:
+        """Return until when a tombstone that is made now stays at least: every retry of its request is over then.
+
+        A retry that found none would take the image for one that was never there.
+        """
+        return self.clock() + 2 * A_REQUEST
+
     def upload_key(self, image_id: str) -> str:
         """Return the key that the client's link writes to. It is never served."""
-        return f"uploads/{image_id}"
+        return f"{UPLOADS}{image_id}"
 
     def sealed_key(self, image_id: str) -> str:
         """Return a new key that nobody outside can write to, for one attempt at publishing."""
@@ -153,14 +161,21 @@ class Depot:
         """
         return await self.objects.read(key, self.settings.max_image_bytes + 1)
 
-    async def erase(self, image_id: str, *, keep: Collection[str] = (), before: datetime | None = None) -> None:
+    async def erase(self, image_id: str, *, keep: Collection[str] = (), before: datetime | None = None) -> bool:
         """Remove every object of an image or upload, but for those with the keys `keep`. Repeatable.
 
-        With `before` only those that were there by then, and what its link has taken whenever that was.
+        With `before` only those that were there by then, and what its link has taken whenever that was. Returns
+        whether nothing but `keep` is left.
         """
-        found = [each async for each in self.objects.list(f"images/{image_id}/")]
-        old = (each.key for each in found if before is None or each.modified_at < before)
-        await self.objects.delete(self.upload_key(image_id), *(key for key in old if key not in keep))
+        found = [each async for each in self.objects.list(f"images/{image_id}/") if each.key not in keep]
+        old = [each.key for each in found if before is None or each.modified_at < before]
+        await self.objects.delete(self.upload_key(image_id), *old)
+        return len(old) == len(found)
+
+    async def erase_beside(self, sealed_key: str) -> None:
+        """Remove what is under a sealed key and beside it: all that one attempt at publishing wrote. Repeatable."""
+        beside = self.objects.list(sealed_key.removesuffix(ORIGINAL))
+        await self.objects.delete(*[each.key async for each in beside])
 
     def puts(self, image: Image, made: Inspected, *, original: bool) -> list[Awaitable[None]]:
         """Return the writes of an image's objects: its variants, and before them the `original` if asked for."""
@@ -185,6 +200,17 @@ def variants_beside(key: str, made: Inspected) -> tuple[Variant, ...]:
     )
 
 
+async def batched(objects: AsyncIterator[StoredObject], size: int) -> AsyncIterator[list[StoredObject]]:
+    """Yield the objects, so many at a time."""
+    batch: list[StoredObject] = []
+    async for each in objects:
+        batch.append(each)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    yield batch
+
+
 async def together(*writes: Awaitable[None]) -> None:
     """Do all of it at once, and raise what the first that failed raised, when all have ended.
 
@@ -193,32 +219,3 @@ async def together(*writes: Awaitable[None]) -> None:
     for outcome in await asyncio.gather(*writes, return_exceptions=True):
         if isinstance(outcome, BaseException):
             raise outcome
-
-
-async def discard(depot: Depot, upload: Upload) -> None:
-    """Undo an upload that came to nothing, as far as possible now; sweep does the rest."""
-    async with _or_left_for_sweep():
-        await depot.records.retire(upload.image_id, {State.PENDING}, depot.clock())
-        await depot.erase(upload.image_id)
-
-
-async def erase_or_leave(depot: Depot, image_id: str) -> None:
-    """Remove all of an image's objects now, or leave them to sweep."""
-    async with _or_left_for_sweep():
-        await depot.erase(image_id)
-
-
-async def delete_or_leave(depot: Depot, *keys: str) -> None:
-    """Remove these objects now, or leave them to sweep."""
-    async with _or_left_for_sweep():
-        await depot.objects.delete(*keys)
-
-
-@asynccontextmanager
-async def _or_left_for_sweep() -> AsyncIterator[None]:
-    """Give the block a short time, and let it fail: what the client asked for is decided, the deadline stands."""
-    try:
-        async with asyncio.timeout(_TIDY_SECONDS):
-            yield
-    except Exception as error:
-        logger.warning("something is left for sweep: %s", type(error).__name__, exc_info=error)

@@ -29,6 +29,7 @@ from .model import (
     SignedUpload,
     State,
     Upload,
+    is_image_id,
 )
 from .search import decode_cursor, encode_cursor, folded
 from .settings import Settings
@@ -36,7 +37,7 @@ from .uploads import UploadService
 
 _DELETES_AT_ONCE = 10
 _LONGEST_LINK = 3_000  # characters: proxies have 4 KB for a whole head
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_DECIDED_WITHIN = 8.0  # seconds: in a batch, what is not decided by then is answered as unavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +100,9 @@ class Call:
 
 def _image_id(text: str) -> str:
     """Return an id as it is stored. Raises NotFound unless it is a UUID."""
-    if not _UUID.fullmatch(text):
+    if not is_image_id(image_id := text.lower()):
         raise NotFound("There is nothing with this id.")
-    return text.lower()
+    return image_id
 
 
 # ---------------------------------------------------------------- images
@@ -266,14 +267,16 @@ async def delete_images(call: Call) -> ApiResponse:
     """Delete several images, for good. Each has a result of its own."""
     body = await read_json(call.request, schemas.BatchBody(partial=call.caller.may_leave_out))
     user_id, turns = call.writer(body.get("user_id")), asyncio.Semaphore(_DELETES_AT_ONCE)
+    over = asyncio.get_running_loop().time() + _DECIDED_WITHIN
 
     async def delete(image_id: str) -> dict[str, Any]:
         try:
-            async with turns:
+            async with asyncio.timeout_at(over), turns:
                 viewer = call.caller.user_id
                 await call.services.images.delete(_image_id(image_id), user_id, viewer=viewer)
-        except (NotFound, Forbidden, Unavailable) as error:
-            return {"image_id": image_id, "status": error.status, "code": error.code}
+        except (NotFound, Forbidden, Unavailable, TimeoutError) as error:
+            told = Unavailable if isinstance(error, TimeoutError) else error
+            return {"image_id": image_id, "status": told.status, "code": told.code}
         return {"image_id": image_id, "status": 200, "code": None}
 
     results = await asyncio.gather(*map(delete, dict.fromkeys(body["image_ids"])))

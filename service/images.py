@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from weakref import WeakValueDictionary
 
-from .depot import Claimed, Depot, delete_or_leave, discard, erase_or_leave, sealed, together
+from . import undoing
+from .depot import Claimed, Depot, sealed, together
 from .errors import Forbidden, ImageGone, InFlight, NotFound, PreconditionFailed
 from .http import content_disposition
 from .inspection import Inspected
@@ -57,14 +58,7 @@ class ImageService:
         if idempotency_key is not None:
             return await self._upload_once(idempotency_key, details, made)
         await self._depot.check_quota(details.user_id, made.content.file_size)
-        upload = self._new_upload(details, made.content)
-        image = sealed(upload, made, self._depot.sealed_key(upload.image_id))
-        try:
-            await self._write(upload, image, made)
-        except Exception:
-            await discard(self._depot, upload)
-            raise
-        published = await self._records.publish(image, settled=True)
+        published = await self._publish(self._new_upload(details, made.content), made, settled=True)
         if published is None:
             raise NotFound("The image was deleted while it was being published.")
         return published
@@ -76,12 +70,14 @@ class ImageService:
             claimed = await self._depot.claimed("upload_image", key, self._new_upload(details, made.content))
             if claimed.state is State.READY:
                 image = await self._records.image(claimed.upload.image_id)
+            elif self._depot.is_left_to_sweep(claimed.upload):
+                image = None
             elif not claimed.ours and self._depot.clock() < claimed.upload.created_at + _UNDER_WAY:
                 raise InFlight("It will be over in a moment.")
             else:
                 image = await self._publish_once(claimed, made)
         if image is None:
-            raise ImageGone("It was deleted: use a new key to upload it again.")
+            raise ImageGone("It was deleted, or never finished: use a new key to upload it again.")
         # It may have been edited since.
         return replace(image, details=details, updated_at=image.created_at)
 
@@ -90,33 +86,31 @@ class ImageService:
 
         What fails here leaves the upload pending, for the next request with the key, or for sweep.
         """
-        upload = claimed.upload
-        await self._depot.check_quota(upload.details.user_id, made.content.file_size)
+        await self._depot.check_quota(claimed.upload.details.user_id, made.content.file_size)
+        # Another request with the key may have begun meanwhile, and die before it removes its copy: sweep looks.
+        return await self._publish(claimed.upload, made, begun=claimed.state is not None, settled=False)
+
+    async def _publish(
+        self, upload: Upload, made: Inspected, *, begun: bool = False, settled: bool
+    ) -> Image | None:
+        """Write a picture's objects, and publish it; return what is published then, None if it is gone.
+
+        The record comes first, unless it was `begun` before: it leads sweep to the objects, whatever happens here.
+        """
+        if not begun:
+            await self._records.begin(upload)
         image = sealed(upload, made, self._depot.sealed_key(upload.image_id))
-        try:
-            await self._write(upload, image, made, begun=claimed.state is not None)
-        except Exception:
-            await delete_or_leave(self._depot, *image.object_keys)
-            raise
-        # Only the first can know that nobody else's object is left.
-        published = await self._records.publish(image, settled=claimed.first)
+        async with undoing.unless_done(self._depot, image.object_key):
+            # The original goes first, being the longest.
+            await together(*self._depot.puts(image, made, original=True), self._records.prepare(upload))
+        published = await self._records.publish(image, settled=settled)
         if published is None or published.object_key != image.object_key:
-            await delete_or_leave(self._depot, *image.object_keys)
+            await undoing.abandon(self._depot, image.object_key)
         return published
 
     def _new_upload(self, details: Details, content: Content) -> Upload:
         expected = Expected("PUT", content.content_type, content.file_size, content.sha256)
         return self._depot.new_upload(details, expected)
-
-    async def _write(self, upload: Upload, image: Image, made: Inspected, *, begun: bool = False) -> None:
-        """Write what comes before publishing: the objects, the record unless it was `begun`, what lists need."""
-        # At the same time, for the client waits: should this process die in between, reconcile finds the objects.
-        # The original goes first, being the longest.
-        writes = self._depot.puts(image, made, original=True)
-        if not begun:
-            writes.append(self._records.begin(upload))
-        writes.append(self._records.prepare(upload))
-        await together(*writes)
 
     async def image(self, image_id: str, viewer: str | None) -> Image:
         """Return a published image that this user sees (None sees everything). Raises NotFound."""
@@ -200,10 +194,10 @@ class ImageService:
         if unless_changed is not None and not unless_changed(await self.image(image_id, viewer)):
             raise PreconditionFailed("It has been changed since: look at it again.")
         # As long as a request with the same idempotency key would go on with an upload that has no record.
-        deadline = max(self._depot.clock(), upload.deadline)
+        deadline = max(self._depot.earliest_purge(), upload.deadline)
         if not await self._records.retire(image_id, {State.READY}, deadline):
             raise NotFound("There is no image with this id.")
-        await erase_or_leave(self._depot, image_id)
+        await undoing.erase(self._depot, image_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """The words of the domain, as frozen values. Times are aware UTC, to the millisecond; sizes are bytes."""
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,12 @@ ByteStream = AsyncIterator[bytes]
 # How long after its URLs have died an upload's remains are swept: a PUT that began in time may still be
 # under way. Well inside the 15 minutes that the service promises.
 GRACE = timedelta(minutes=10)
+
+# How long after its link has expired a PUT that began before may end, where the service takes the bytes itself: for
+# any size, there is nothing left under way when the remains are swept.
+LATEST = GRACE - timedelta(minutes=1)
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 # How long an idempotency key stands for the image that it made.
 CLAIM_LIFE = timedelta(hours=24)
@@ -282,6 +289,11 @@ def milliseconds(instant: datetime) -> datetime:
     """Return the instant in UTC, cut to whole milliseconds."""
     instant = instant.astimezone(UTC)
     return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
+
+
+def is_image_id(text: str) -> bool:
+    """Return whether a text is an id as images have them: a UUID in lower case."""
+    return _UUID.fullmatch(text) is not None
 
 
 def fold(text: str) -> str:

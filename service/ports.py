@@ -120,6 +120,12 @@ class ImageRepository(Protocol):
         It is due at `deadline`, or at its own if that is later: what it had before is swept then.
         """
 
+    async def schedule_sweep(self, image_id: str, deadline: datetime) -> bool:
+        """Make a READY image due at `deadline`, or at its own if that is later. False when it is not READY.
+
+        It comes before anything is written beside the image. Repeatable.
+        """
+
     async def retire(
         self, image_id: str, states: Collection[State], deadline: datetime, *, due: datetime | None = None
     ) -> bool:

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from . import media
-from .depot import Depot, delete_or_leave, together, variants_beside
+from . import media, undoing
+from .depot import Depot, together, variants_beside
 from .errors import PixdepotError
-from .model import Image
+from .model import GRACE, Image
 
 logger = logging.getLogger(__name__)
 
@@ -75,17 +75,16 @@ class Rebuilder:
         async with depot.inspector.admitted(image.content.file_size):
             data = await depot.whole(image.object_key)
             made = await depot.inspector.inspected(data, sha256=image.content.sha256)
-        variants = variants_beside(depot.sealed_key(image.image_id), made)
+        key = depot.sealed_key(image.image_id)
+        variants = variants_beside(key, made)
         # Also the size: how a picture is turned may have been decided otherwise when it was published.
         remade = replace(image, content=made.content, variants=variants)
-        keys = [each.object_key for each in variants]
-        try:
+        # From here on sweep looks beside the image, and removes what is not its own by then.
+        if not await depot.records.schedule_sweep(image.image_id, depot.clock() + GRACE):
+            return  # deleted
+        async with undoing.unless_done(depot, key):
             await together(*depot.puts(remade, made, original=False))
-        except PixdepotError:
-            await delete_or_leave(depot, *keys)
-            raise
-        # Whoever has a link to an old one may still follow it. Should this fail, nobody knows whether it was done:
-        # the new ones stay, and if they are nobody's, reconcile finds them.
+        # Whoever has a link to an old one may still follow it.
         links_end = depot.clock() + timedelta(seconds=2 * depot.settings.url_ttl)
         if not await depot.records.exchange_variants(remade, seen=image, deadline=links_end):
-            await delete_or_leave(depot, *keys)  # another rebuilder, or a delete, was first
+            await undoing.abandon(depot, key)  # another rebuilder, or a delete, was first

@@ -1,16 +1,16 @@
 """Comparing storage and database, both ways, for what no deadline leads to.
 
-An upload writes its object and its record at the same time. A process killed in between may leave an object
-without a record, which sweep cannot find: this walks everything, so it is for now and then.
+A record leads sweep to every object that the service writes. What has no record all the same comes from elsewhere:
+a database that was restored or changed by hand, a reindex that was killed while it took an image over. This walks
+everything, so it is for now and then.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from .depot import Depot
+from .depot import Depot, batched
 from .errors import ObjectMissing
 from .model import GRACE, Image, Mended, State, StoredObject
 
@@ -42,7 +42,7 @@ class Reconciler:
         """
         orphans = missing = 0
         for prefix in ("uploads/", "images/"):
-            async for batch in _batched(self._depot.objects.list(prefix)):
+            async for batch in batched(self._depot.objects.list(prefix), _BATCH):
                 owned = await asyncio.gather(*map(self._is_owned, batch))
                 lost = [each.key for each, kept in zip(batch, owned, strict=True) if not kept]
                 orphans += len(lost)
@@ -89,13 +89,3 @@ def _is_our_key(key: str) -> bool:
     """Return whether the service makes such keys; what else is in the bucket is somebody else's."""
     parts = key.split("/")
     return (parts[0], len(parts)) in {("uploads", 2), ("images", 4)}
-
-
-async def _batched(objects: AsyncIterator[StoredObject]) -> AsyncIterator[list[StoredObject]]:
-    batch: list[StoredObject] = []
-    async for each in objects:
-        batch.append(each)
-        if len(batch) == _BATCH:
-            yield batch
-            batch = []
-    yield batch

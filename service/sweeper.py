@@ -4,13 +4,15 @@ import asyncio
 import logging
 from contextlib import nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
 
-from .depot import A_REQUEST, Depot
-from .model import State, Upload
+from .depot import A_REQUEST, UPLOADS, Depot, batched
+from .model import State, Upload, is_image_id
 
 logger = logging.getLogger(__name__)
 
-_BATCH = 100  # records
+_BATCH = 100  # records, or objects
+_UNDER_WAY = timedelta(minutes=5)  # most uploads have been completed so long after their bytes arrived
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,10 @@ class Swept:
 
 
 class Sweeper:
-    """Removes uploads whose deadline has come. Safe beside live traffic and beside other sweepers."""
+    """Removes uploads whose deadline has come, and bytes that came after it.
+
+    Safe beside live traffic and beside other sweepers.
+    """
 
     def __init__(self, depot: Depot) -> None:
         self._depot = depot
@@ -53,9 +58,14 @@ class Sweeper:
             found += len(due)
             removed += sum(each is True for each in outcomes)
             failed += len(errors)
-            if len(due) < _BATCH or errors:
+            if len(due) < _BATCH or errors or True not in outcomes:
                 break
-        return Swept(found, removed, failed)
+        try:
+            strays = await self._remove_strays()
+        except Exception:
+            logger.warning("sweep could not look for bytes that came late", exc_info=True)
+            return Swept(found, removed, failed + 1)
+        return Swept(found + strays, removed + strays, failed)
 
     async def _remove(self, upload: Upload) -> bool:
         depot, image_id = self._depot, upload.image_id
@@ -75,11 +85,35 @@ class Sweeper:
         image = await self._depot.records.image(image_id)
         if image is None:
             return False
-        # What is young may be about to become the image's: its variants are being made anew.
+        # What is young may be about to become the image's: its variants are being made anew. It stays due then.
         now = self._depot.clock()
-        await self._depot.erase(image_id, keep=image.object_keys, before=now - A_REQUEST)
+        if not await self._depot.erase(image_id, keep=image.object_keys, before=now - A_REQUEST):
+            return False
         await self._depot.records.settle(image_id, now)
         return True
+
+    async def _remove_strays(self) -> int:
+        """Remove bytes that arrived when nobody expected them any more, and return how many objects those were.
+
+        S3 takes a PUT that began before its link expired, however long it lasts: the upload may be forgotten by
+        then, or published. A record is there before its link, so bytes without one can belong to nothing.
+        """
+        removed = 0
+        async for batch in batched(self._depot.objects.list(UPLOADS), _BATCH):
+            # No clock decides here: leaving out what is young only saves asking for most of those under way.
+            old = [each.key for each in batch if each.modified_at < self._depot.clock() - _UNDER_WAY]
+            unexpected = await asyncio.gather(*map(self._is_unexpected, old))
+            strays = [key for key, stray in zip(old, unexpected, strict=True) if stray]
+            await self._depot.objects.delete(*strays)
+            removed += len(strays)
+        return removed
+
+    async def _is_unexpected(self, key: str) -> bool:
+        image_id = key.removeprefix(UPLOADS)
+        if not is_image_id(image_id):
+            return False  # none of ours
+        upload = await self._depot.records.upload(image_id)
+        return upload is None or upload.state is State.READY
 
     async def run(self, interval: float) -> None:
         """Sweep every `interval` seconds until cancelled. A failed round is logged and the next one tries again."""

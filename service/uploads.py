@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
-from . import media
-from .depot import Depot, delete_or_leave, erase_or_leave, sealed, together
+from . import media, undoing
+from .depot import Depot, sealed, together
 from .errors import (
     Conflict,
     InvalidImage,
@@ -99,25 +99,28 @@ class UploadService:
             raise UploadExpired("Ask for a new link with POST to /uploads/{id}/sign, or begin again.")
         key = self._depot.sealed_key(image_id)
         try:
-            async with self._depot.inspector.admitted(upload.expected.file_size):
+            async with (
+                undoing.unless_done(self._depot, key),
+                self._depot.inspector.admitted(upload.expected.file_size),
+            ):
                 image = await self._prepared(upload, key)
         except QuotaExceeded as refusal:
-            await delete_or_leave(self._depot, key)
             return await self._another(image_id, refusal)
         except ObjectMissing:
             return await self._another(
                 image_id, UploadMissing("Send the bytes to the upload's url, then complete.")
             )
         except _REFUSED as refusal:
-            return await self._refuse(upload, key, refusal)
+            return await self._refuse(upload, refusal)
         return await self._publish(image)
 
     async def cancel(self, image_id: str, caller: str | None) -> None:
         """Give an upload up. Bytes that arrive later are swept. Raises NotFound, and Conflict once published."""
         await self.status(image_id, caller)
-        if not await self._records.retire(image_id, {State.PENDING, State.FAILED}, self._depot.clock()):
+        if not await self._records.retire(image_id, {State.PENDING, State.FAILED}, self._depot.earliest_purge()):
+            await self.status(image_id, caller)  # it may have been cancelled meanwhile
             raise Conflict("The upload is published: delete the image instead.")
-        await erase_or_leave(self._depot, image_id)
+        await undoing.erase(self._depot, image_id)
 
     async def _prepared(self, upload: Upload, key: str) -> Image:
         """Seal the bytes under this key, verify them, and write what else the image needs to be published."""
@@ -143,20 +146,19 @@ class UploadService:
 
     async def _publish(self, image: Image) -> Image:
         published = await self._records.publish(image, settled=False)
-        spent = [self._depot.upload_key(image.image_id)]
+        await undoing.delete(self._depot, self._depot.upload_key(image.image_id))
         if published is None or published.object_key != image.object_key:
-            spent += image.object_keys  # two completes at once: the second takes its own copy away again
-        await delete_or_leave(self._depot, *spent)
+            # Two completes at once: the second takes its own copy away again.
+            await undoing.abandon(self._depot, image.object_key)
         if published is None:
             raise NotFound("The upload was cancelled.")
         return published
 
-    async def _refuse(self, upload: Upload, key: str, refusal: PixdepotError) -> Image:
+    async def _refuse(self, upload: Upload, refusal: PixdepotError) -> Image:
         reason = Failure(refusal.code, refusal.detail)
         if await self._records.fail(upload.image_id, reason):
-            await erase_or_leave(self._depot, upload.image_id)
+            await undoing.erase(self._depot, upload.image_id)
             raise refusal
-        await delete_or_leave(self._depot, key)
         return await self._another(upload.image_id, refusal)
 
     async def _another(self, image_id: str, otherwise: PixdepotError) -> Image:

@@ -38,6 +38,7 @@ from .items import (
     claim_item,
     details_attributes,
     due,
+    from_ms,
     image_attributes,
     milliseconds,
     number,
@@ -194,12 +195,16 @@ class DynamoRepository:
         item = await self._item(image.image_id)
         if not item or _state(item) is not State.READY or read_image(item).variants != seen.variants:
             return False
-        if "deadline" in item:
-            deadline = max(deadline, read_upload(item).deadline)
         # As it was just now, word by word; an item from before there were variants has none.
         was = ("#variants = :was", {":was": dict(item["variants"])}) if "variants" in item else _NO_VARIANTS
-        changes = {**variants_attributes(image), **due(image.image_id, deadline)}
+        changes = {**variants_attributes(image), **due(image.image_id, _latest(item, deadline))}
         return await self._transition("exchange_variants", image.image_id, {State.READY}, changes, was)
+
+    async def schedule_sweep(self, image_id: str, deadline: datetime) -> bool:
+        """See `ImageRepository`."""
+        item = await self._item(image_id)
+        changes = due(image_id, _latest(item or {}, deadline))
+        return await self._transition("schedule_sweep", image_id, {State.READY}, changes)
 
     async def retire(
         self, image_id: str, states: Collection[State], deadline: datetime, *, due: datetime | None = None
@@ -208,7 +213,7 @@ class DynamoRepository:
         item = await self._item(image_id)
         if not item or _state(item) not in states:
             return False
-        deadline = max(deadline, read_upload(item).deadline) if "deadline" in item else deadline
+        deadline = _latest(item, deadline)
         came_due = ("#deadline <= :moment", {":moment": number(milliseconds(due))}) if due else None
         changes = {
             "state": text(State.DELETED),
@@ -343,6 +348,11 @@ _due = due  # where a parameter has the same name
 
 def _state(item: Item) -> State:
     return State(item["state"]["S"])
+
+
+def _latest(item: Item, deadline: datetime) -> datetime:
+    """Return a deadline, or the item's own if that is later."""
+    return max(deadline, from_ms(item["deadline"]["N"])) if "deadline" in item else deadline
 
 
 def _is_due(item: Item, now: datetime) -> bool:

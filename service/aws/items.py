@@ -146,7 +146,7 @@ def read_upload(item: Item) -> Upload:
     )
     reason = item.get("failure_code")
     failure = Failure(reason["S"], item["failure_detail"]["S"]) if reason else None
-    expires_at = _from_ms(item["expires_at"]["N"])
+    expires_at = from_ms(item["expires_at"]["N"])
     return Upload(
         item["image_id"]["S"],
         _details(item),
@@ -201,8 +201,8 @@ def read_claim(item: Item) -> Claim:
         item["fingerprint"]["S"],
         item["process"]["S"],
         item["image_id"]["S"],
-        _from_ms(item["created_at"]["N"]),
-        _from_ms(item["upload_expires_at"]["N"]),
+        from_ms(item["created_at"]["N"]),
+        from_ms(item["upload_expires_at"]["N"]),
     )
 
 
@@ -234,7 +234,8 @@ def _details(item: Item) -> Details:
     return Details(item["owner"]["S"], title, filename, description, tags, visibility(item))
 
 
-def _from_ms(number: str) -> datetime:
+def from_ms(number: str) -> datetime:
+    """Return the time that a number tells in milliseconds."""
     return _EPOCH + timedelta(milliseconds=int(number))
 
 

@@ -72,7 +72,7 @@ class S3ObjectStore:
             except ClientError as error:
                 _raise_if_missing(error)
                 raise
-        return _chunks(found["Body"])
+        return _chunks(found["Body"], found.get("ContentLength"))
 
     async def read(self, key: str, most: int) -> bytes:
         """See `ObjectStore`."""
@@ -159,8 +159,12 @@ def _raise_if_missing(error: ClientError) -> None:
         raise ObjectMissing("There is no object under this key.") from error
 
 
-async def _chunks(body: object) -> AsyncIterator[bytes]:
+async def _chunks(body: object, length: int | None) -> AsyncIterator[bytes]:
+    received = 0
     with translated():
         async with body as stream:  # type: ignore[attr-defined] # the stubs leave the body's type open
             async for chunk in stream.content.iter_chunked(_CHUNK):
+                received += len(chunk)
                 yield chunk
+        if length not in {None, received}:
+            raise ConnectionError("A body has another length than was announced.")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import aioboto3
+import aiohttp
 from aiobotocore.config import AioConfig
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
@@ -150,6 +151,7 @@ def translated() -> Iterator[None]:
         if "credentials are still expired" not in str(error):  # botocore has no error of its own for it
             raise
         raise Unavailable("The AWS credentials have expired.") from error
-    except (BotoCoreError, OSError, TimeoutError) as error:
+    # While an answer streams in, they are aiohttp's own: the SDK is not in between.
+    except (BotoCoreError, aiohttp.ClientError, EOFError, OSError, TimeoutError) as error:
         logger.warning("a backend does not answer: %s", type(error).__name__)
         raise Unavailable("A backend does not answer.") from error

@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode
 
 from service.errors import Forbidden
 from service.mac import Mac
-from service.model import Downloads, Expected, SignedUpload
+from service.model import LATEST, Downloads, Expected, SignedUpload
 
 PREFIX = "/storage"
 
@@ -45,6 +45,7 @@ class Grant:
     least: int
     most: int
     sha256: str | None
+    expires_at: datetime
 
 
 class LinkSigner:
@@ -74,8 +75,8 @@ class LinkSigner:
             url = self._url("PUT", key, _encoded(query))
             return SignedUpload("PUT", url, expires_at, headers={**headers, "If-None-Match": "*"})
         size = expected.file_size
-        grant = Grant(key, expected.content_type, size or 1, size or max_bytes, expected.sha256)
-        policy = _encode_policy(grant, expires_at)
+        grant = Grant(key, expected.content_type, size or 1, size or max_bytes, expected.sha256, expires_at)
+        policy = _encode_policy(grant)
         fields = {"key": key, **headers, "policy": policy, "signature": self._signature("POST", policy)}
         return SignedUpload("POST", PREFIX, expires_at, fields=fields)
 
@@ -93,21 +94,27 @@ class LinkSigner:
             signed[_CHECKSUM] = _base64_of(sha256)
         if any(headers.get(name) != value for name, value in signed.items()):
             raise Forbidden(f"The request must carry what was signed: {', '.join(signed)}.")
-        return Grant(key, query["type"], int(query["length"]), int(query["length"]), sha256)
+        length, expires_at = int(query["length"]), _instant(query["expires"])
+        return Grant(key, query["type"], length, length, sha256, expires_at)
 
     def check_post(self, fields: Mapping[str, str]) -> Grant:
         """Return what this form's policy allows, if it is ours, unaltered, in time, and its fields agree."""
         policy = fields.get("policy", "")
         if not hmac.compare_digest(fields.get("signature", "").encode(), self._signature("POST", policy).encode()):
             raise Forbidden("The form's signature does not match its policy.")
-        grant, expires_at = _decode_policy(policy)
-        self._check_time(expires_at)
+        grant = _decode_policy(policy)
+        self._check_time(grant.expires_at)
         signed = {"key": grant.key, "Content-Type": grant.content_type}
         if grant.sha256:
             signed[_CHECKSUM] = _base64_of(grant.sha256)
         if any(fields.get(name) != value for name, value in signed.items()):
             raise Forbidden(f"The form must have the fields that were signed: {', '.join(signed)}.")
         return grant
+
+    def check_still_taken(self, grant: Grant) -> None:
+        """Raise Forbidden when bytes that a link took in time have been coming for too long since."""
+        if grant.expires_at + LATEST <= self._clock():
+            raise Forbidden("The link has expired while the bytes were coming: ask for a new one.")
 
     def _url(self, method: str, key: str, query: str) -> str:
         resource = _resource(key, query)
@@ -144,14 +151,14 @@ def _download_query(disposition: str, expires: str, content_type: str) -> str:
     return _encoded({"disposition": disposition, "expires": expires, "type": content_type})
 
 
-def _encode_policy(grant: Grant, expires_at: datetime) -> str:
-    claims = [grant.key, grant.content_type, grant.least, grant.most, grant.sha256, _stamp(expires_at)]
+def _encode_policy(grant: Grant) -> str:
+    claims = [grant.key, grant.content_type, grant.least, grant.most, grant.sha256, _stamp(grant.expires_at)]
     return urlsafe_b64encode(json.dumps(claims).encode()).decode()
 
 
-def _decode_policy(policy: str) -> tuple[Grant, datetime]:
-    *claims, expires = json.loads(urlsafe_b64decode(policy))
-    return Grant(*claims), _instant(expires)
+def _decode_policy(policy: str) -> Grant:
+    key, content_type, least, most, sha256, expires = json.loads(urlsafe_b64decode(policy))
+    return Grant(key, content_type, least, most, sha256, _instant(expires))
 
 
 def _stamp(instant: datetime) -> str:

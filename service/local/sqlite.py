@@ -232,6 +232,12 @@ class SqliteRepository:
 
         return await self._write(change)
 
+    async def schedule_sweep(self, image_id: str, deadline: datetime) -> bool:
+        """See `ImageRepository`."""
+        sql = "UPDATE images SET deadline = max(coalesce(deadline, 0), ?) WHERE image_id = ? AND state = 'ready'"
+        values = (to_ms(deadline), image_id)
+        return await self._write(lambda connection: connection.execute(sql, values).rowcount == 1)
+
     async def retire(
         self, image_id: str, states: Collection[State], deadline: datetime, *, due: datetime | None = None
     ) -> bool:

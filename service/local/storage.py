@@ -51,7 +51,7 @@ class StorageRoutes:
         """Store the body under the link's key. Raises TooLarge, Forbidden, PreconditionFailed, InvalidImage."""
         request.refuse_over(self._most)
         grant = self._signer.check_put(request.parameters["key"], dict(request.query), request.headers)
-        await self._objects.receive(grant.key, _measured(request.body, grant), sha256=grant.sha256)
+        await self._objects.receive(grant.key, self._measured(request.body, grant), sha256=grant.sha256)
         return ApiResponse(200)
 
     async def post(self, request: ApiRequest) -> ApiResponse:
@@ -68,17 +68,21 @@ class StorageRoutes:
 
     async def _receive(self, fields: dict[str, str], part: Part) -> ApiResponse:
         grant = self._signer.check_post(fields)
-        await self._objects.receive(grant.key, _measured(part.chunks, grant), sha256=grant.sha256)
+        await self._objects.receive(grant.key, self._measured(part.chunks, grant), sha256=grant.sha256)
         return ApiResponse(204)
 
+    async def _measured(self, chunks: ByteStream, grant: Grant) -> AsyncIterator[bytes]:
+        """Yield the chunks while they fit, and come in time.
 
-async def _measured(chunks: ByteStream, grant: Grant) -> AsyncIterator[bytes]:
-    """Yield the chunks while they fit. Raises TooLarge beyond what was signed, Forbidden below."""
-    size = 0
-    async for chunk in chunks:
-        size += len(chunk)
-        if size > grant.most:
-            raise TooLarge(f"The link takes {grant.most:,} bytes.")
-        yield chunk
-    if size < grant.least:
-        raise Forbidden(f"The link takes {grant.least:,} bytes or more.")
+        Raises TooLarge beyond what was signed, Forbidden below, and when they are too late.
+        """
+        size = 0
+        async for chunk in chunks:
+            self._signer.check_still_taken(grant)
+            size += len(chunk)
+            if size > grant.most:
+                raise TooLarge(f"The link takes {grant.most:,} bytes.")
+            yield chunk
+        self._signer.check_still_taken(grant)
+        if size < grant.least:
+            raise Forbidden(f"The link takes {grant.least:,} bytes or more.")

@@ -24,6 +24,7 @@ FLOORS = [
         "observed",
         "ports",
         "depot",
+        "undoing",
         "images",
         "uploads",
         "sweeper",
