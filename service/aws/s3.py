@@ -7,10 +7,11 @@ The links it signs work with the same permissions.
 import asyncio
 import hashlib
 import io
+import re
 from base64 import b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from botocore.exceptions import ClientError
 
@@ -22,6 +23,7 @@ from .signing import MAX_LIFETIME, Presigner, S3Signer
 
 _CHUNK = 256 * 1024  # bytes
 _LARGE = 2**20  # bytes; more than this in one piece would hold up the event loop
+_RANGE = re.compile(r"bytes (\d+)-(\d+)/")
 _MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
 # A key that is served never has other bytes, so whoever has them may keep them.
 _CACHE_CONTROL = "private, max-age=86400, immutable"
@@ -72,7 +74,7 @@ class S3ObjectStore:
             except ClientError as error:
                 _raise_if_missing(error)
                 raise
-        return _chunks(found["Body"], found.get("ContentLength"))
+        return _chunks(found["Body"], _announced(found))
 
     async def read(self, key: str, most: int) -> bytes:
         """See `ObjectStore`."""
@@ -157,6 +159,13 @@ class _Body:
 def _raise_if_missing(error: ClientError) -> None:
     if error_code(error) in _MISSING:
         raise ObjectMissing("There is no object under this key.") from error
+
+
+def _announced(answer: Mapping[str, Any]) -> int | None:
+    """Return how many bytes an answer says that it has."""
+    if span := _RANGE.match(answer.get("ContentRange", "")):
+        return int(span[2]) - int(span[1]) + 1
+    return answer.get("ContentLength")
 
 
 async def _chunks(body: object, length: int | None) -> AsyncIterator[bytes]:

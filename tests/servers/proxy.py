@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from enum import StrEnum
 
-from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector, web
+from aiohttp import ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector, web
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
@@ -67,7 +67,8 @@ class Proxy:
     `calls` counts requests as they come in, by operation: `PutItem`, `Query` ... of DynamoDB, `PutObject` ... of
     S3. `faults` spoils the nth request of an operation, counted as in `calls`, once. `accident` is asked what
     becomes of each other request, and may take its time. While `throttling` is an error's code, everything is
-    refused with it. `request_headers` and `answer_headers` are put in place of those that pass.
+    refused with it. Of an object's bytes `most_of_object` pass, if that is set, and the connection is cut; or the
+    answer just ends, if it `ends_early`. `request_headers` and `answer_headers` are put in place of those that pass.
     """
 
     def __init__(self, upstream: str, session: ClientSession, port: int) -> None:
@@ -76,6 +77,8 @@ class Proxy:
         self.faults: dict[tuple[str, int], Fault] = {}
         self.accident: Accident = _no_accident
         self.throttling = ""
+        self.most_of_object: int | None = None
+        self.ends_early = False
         self.request_headers: dict[str, str] = {}
         self.answer_headers: dict[str, str] = {}
         self._upstream = upstream
@@ -141,11 +144,24 @@ class Proxy:
             response = web.StreamResponse(
                 status=answer.status, reason=answer.reason, headers=_passed_on(answer.headers, self.answer_headers)
             )
-            await response.prepare(request)
-            async for chunk in answer.content.iter_any():
-                await response.write(chunk)
-            await response.write_eof()
-            return response
+            return await self._pass_on(request, answer, response)
+
+    async def _pass_on(
+        self, request: web.Request, answer: ClientResponse, response: web.StreamResponse
+    ) -> web.StreamResponse:
+        left = self.most_of_object if operation(request) == "GetObject" else None
+        if left is not None and self.ends_early:
+            del response.headers["Content-Length"]  # then only the range tells how much was to come
+        await response.prepare(request)
+        async for chunk in answer.content.iter_any():
+            await response.write(chunk[:left])
+            if left is not None and (left := left - len(chunk)) <= 0:
+                if not self.ends_early:
+                    assert request.transport is not None
+                    request.transport.abort()
+                break
+        await response.write_eof()
+        return response
 
 
 @asynccontextmanager
