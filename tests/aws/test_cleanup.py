@@ -60,8 +60,12 @@ async def site(account: Account) -> AsyncIterator[Site]:
         yield opened
 
 
-async def test_an_upload_writes_no_object_while_the_database_is_down(site: Site) -> None:
-    await site.database.refuse()
+@pytest.mark.parametrize("hangs", [False, True], ids=["refuses", "hangs"])
+async def test_an_upload_writes_no_object_while_the_database_takes_no_record(site: Site, *, hangs: bool) -> None:
+    if hangs:  # until the requests are out of time, and cut off
+        site.database.accident = _spoiling("PutItem", Fault.HANGS)
+    else:
+        await site.database.refuse()
     keyed = replace(site.api, headers={"Idempotency-Key": "once"})
     answers = await asyncio.gather(
         *(site.api.upload(DATA) for _ in range(3)),

@@ -329,6 +329,27 @@ async def test_variants_are_exchanged_once_and_the_image_is_due_when_links_to_th
     await records.settle(plain.image_id, datetime.now(UTC))
 
 
+async def test_an_image_is_due_at_the_latest_time_that_was_asked_for_and_so_is_its_tombstone(
+    records: ImageRepository,
+) -> None:
+    old = datetime(2001, 1, 1, tzinfo=UTC)
+    image = await published(records, an_upload(created_at=old))
+    for days in (3, 1, 2):
+        assert await records.schedule_sweep(image.image_id, old + timedelta(days=days))
+    assert await records.exchange_variants(with_variants(image, "webp"), seen=image, deadline=old)
+    assert await records.retire(image.image_id, {State.READY}, old)
+    assert not await records.schedule_sweep(image.image_id, old + timedelta(days=4))
+    assert not await records.forget(image.image_id, old + timedelta(days=3, seconds=-1))
+    assert await records.forget(image.image_id, old + timedelta(days=3))
+
+
+async def test_what_is_no_image_is_not_made_due(records: ImageRepository) -> None:
+    upload = an_upload()
+    assert not await records.schedule_sweep(upload.image_id, NOON)
+    await records.begin(upload)
+    assert not await records.schedule_sweep(upload.image_id, NOON)
+
+
 async def test_variants_of_what_is_no_image_are_not_exchanged(records: ImageRepository) -> None:
     upload = an_upload()
     pending = the_image(upload)

@@ -3,10 +3,11 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -15,7 +16,10 @@ from bootstrap.policy import upkeep_policy
 from service import model
 from service.depot import Depot
 from service.errors import PixdepotError, Unavailable
+from service.inspection import Inspector
 from service.model import Details, Expected, Image, ImageQuery
+from service.ports import ImageRepository
+from service.rebuilder import Rebuilder
 from service.reconciler import Reconciled
 from service.runtime import Runtime, open_service
 from service.settings import Settings
@@ -113,10 +117,8 @@ async def repeated(work: Callable[[], Awaitable[object]], turns: asyncio.Semapho
 async def test_nothing_acknowledged_is_lost_and_nothing_deleted_comes_back(
     site: Site, publish: Callable[[Site], Awaitable[Image]]
 ) -> None:
-    # Only an upload in a request relies on a reconciler's patience with what is young.
-    reconcilers = (site.today if publish is in_a_request else site.tomorrow).reconciler
-    sweeper, traffic = site.tomorrow.sweeper, Traffic()
-    upkeep = [sweeper.sweep, sweeper.sweep, reconcilers.reconcile, reconcilers.reconcile]
+    sweeper, reconciler, traffic = site.tomorrow.sweeper, site.tomorrow.reconciler, Traffic()
+    upkeep = [sweeper.sweep, sweeper.sweep, reconciler.reconcile, reconciler.reconcile]
     turns = [asyncio.Semaphore(0) for _ in upkeep]
 
     def over() -> None:
@@ -151,3 +153,69 @@ async def assert_kept(site: Site, traffic: Traffic) -> None:
         assert hashlib.sha256(data).hexdigest() == image.content.sha256
     for image_id in traffic.deleted:
         assert await site.depot.records.image(image_id) is None
+
+
+async def keys(site: Site) -> set[str]:
+    return {each.key async for each in site.depot.objects.list("")}
+
+
+async def test_bytes_that_arrive_after_their_upload_was_forgotten_are_swept(site: Site) -> None:
+    """S3 takes a PUT that began before its link expired, however long it lasts."""
+    upload, _ = await site.today.api.services.uploads.begin(DETAILS, Expected("PUT", "image/jpeg", len(DATA)))
+    await site.tomorrow.sweeper.sweep()
+    assert await site.depot.records.upload(upload.image_id) is None
+    await site.depot.objects.put(site.depot.upload_key(upload.image_id), DATA, "image/jpeg")
+    assert (await site.tomorrow.sweeper.sweep()).removed == 1
+    assert await keys(site) == set()
+
+
+async def test_bytes_that_arrive_long_after_their_image_was_published_are_swept(site: Site) -> None:
+    image = await directly(site)
+    await site.tomorrow.sweeper.sweep()
+    await site.depot.objects.put(site.depot.upload_key(image.image_id), DATA, "image/jpeg")
+    assert (await site.tomorrow.sweeper.sweep()).removed == 1
+    assert await keys(site) == set(image.object_keys)
+
+
+async def test_bytes_of_others_below_uploads_and_of_an_upload_that_waits_are_left_alone(site: Site) -> None:
+    # Its links have been made to last until after tomorrow.
+    upload, _ = await site.today.api.services.uploads.begin(DETAILS, Expected("PUT", "image/jpeg", len(DATA)))
+    await site.depot.records.extend(upload.image_id, model.now() + timedelta(days=2))
+    others = {site.depot.upload_key(upload.image_id), "uploads/photo.jpg", "uploads/ada/photo.jpg"}
+    for key in others:
+        await site.depot.objects.put(key, DATA, "image/jpeg")
+    assert (await site.tomorrow.sweeper.sweep()).removed == 0
+    assert await keys(site) == others
+
+
+class CutOff:
+    """A repository that is cut off from its caller when this one of its methods is called."""
+
+    def __init__(self, records: ImageRepository, method: str) -> None:
+        self._records, self._method = records, method
+
+    def __getattr__(self, name: str) -> object:
+        if name == self._method:
+            raise asyncio.CancelledError
+        return getattr(self._records, name)
+
+
+@pytest.mark.parametrize("method", ["exchange_variants", "schedule_sweep"])
+async def test_variants_of_a_rebuild_that_was_cut_off_are_swept(site: Site, method: str) -> None:
+    image = await in_a_request(site)
+    settings = replace(site.depot.settings, variant_format="avif")
+    depot = replace(site.depot, settings=settings, inspector=Inspector(settings))
+    cut = replace(depot, records=cast("ImageRepository", CutOff(depot.records, method)))
+    with suppress(asyncio.CancelledError):
+        [each async for each in Rebuilder(cut).rebuild()]
+    await site.tomorrow.sweeper.sweep()
+    assert await keys(site) == set(image.object_keys)
+
+
+async def test_a_copy_that_was_made_beside_a_keyed_upload_is_swept_though_its_maker_died(site: Site) -> None:
+    """Two processes work on one key at once; the second is killed before it takes its own copy away."""
+    image = await site.today.api.services.images.upload(DETAILS, DATA, idempotency_key="once")
+    copy = site.depot.sealed_key(image.image_id)
+    await site.depot.objects.put(copy, DATA, "image/jpeg")
+    await site.tomorrow.sweeper.sweep()
+    assert await keys(site) == set(image.object_keys)

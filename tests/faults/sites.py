@@ -66,10 +66,12 @@ async def seen_later(account: Account, proxy: Proxy) -> AsyncIterator[Runtime]:
 
 
 async def left_over(later: Runtime) -> list[str]:
-    """Sweep and reconcile; return what is wrong all the same."""
+    """Sweep, then reconcile; return what is wrong all the same, with objects that only reconcile finds."""
     depot = later.api.services.depot
     swept = await later.sweeper.sweep()
     wrong = [f"3: sweep failed at {swept.failed}"] if swept.failed else []
+    strays = await _objects(depot) - await _kept(depot)
+    wrong += [f"3: {key} is left after a sweep" for key in sorted(strays)]
     first, second = await later.reconciler.reconcile(), await later.reconciler.reconcile(dry_run=True)
     if first.lists.missing:
         wrong.append(f"2: {first.lists.missing} rows of lists were missing")
@@ -77,9 +79,7 @@ async def left_over(later: Runtime) -> list[str]:
         wrong.append(f"3: a second reconcile finds {second}")
     if await depot.records.due(tomorrow(), 1):
         wrong.append("3: something is still due after a sweep")
-    kept, objects = await _kept(depot), await _objects(depot)
-    wrong += [f"1: {key} is gone" for key in sorted(kept - objects)]
-    wrong += [f"3: {key} belongs to nothing" for key in sorted(objects - kept)]
+    wrong += [f"1: {key} is gone" for key in sorted(await _kept(depot) - await _objects(depot))]
     return wrong
 
 

@@ -68,7 +68,7 @@ class Proxy:
     S3. `faults` spoils the nth request of an operation, counted as in `calls`, once. `accident` is asked what
     becomes of each other request, and may take its time. While `throttling` is an error's code, everything is
     refused with it. Of an object's bytes `most_of_object` pass, if that is set, and the connection is cut; or the
-    answer just ends, if it `ends_early`. `request_headers` and `answer_headers` are put in place of those that pass.
+    answer just ends, if it `ends_early`. `request_headers` and `answer_headers` take the place of those that pass.
     """
 
     def __init__(self, upstream: str, session: ClientSession, port: int) -> None:
