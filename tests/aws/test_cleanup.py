@@ -62,8 +62,8 @@ async def site(account: Account) -> AsyncIterator[Site]:
 
 @pytest.mark.parametrize("hangs", [False, True], ids=["refuses", "hangs"])
 async def test_an_upload_writes_no_object_while_the_database_takes_no_record(site: Site, *, hangs: bool) -> None:
-    if hangs:  # until the requests are out of time, and cut off
-        site.database.accident = _spoiling("PutItem", Fault.HANGS)
+    if hangs:
+        site.database.hang()
     else:
         await site.database.refuse()
     keyed = replace(site.api, headers={"Idempotency-Key": "once"})

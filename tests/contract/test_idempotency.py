@@ -248,3 +248,11 @@ async def test_another_request_with_the_key_changes_nothing(site: Site) -> None:
     with pytest.raises(IdempotencyMismatch):
         await ImageService(site.process()).upload(site.details, picture(seed=2), idempotency_key=site.key)
     assert await site.listed() == [image]
+
+
+async def test_a_request_that_comes_when_sweep_is_about_to_does_not_go_on(site: Site) -> None:
+    claimed = await site.claim(site.process())
+    await site.records.begin(claimed.upload)
+    with pytest.raises(ImageGone):
+        await site.upload(site.process(25 * MINUTE - SECOND))
+    assert await site.stored(claimed.upload.image_id) == []
