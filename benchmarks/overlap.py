@@ -1,7 +1,8 @@
 """Whether an upload's object and its metadata are written at the same time.
 
-Both backends are 20 ms away. Measured is what `ImageService.upload` takes without decoding and without the last
-write, which publishes; its rival is the slower of the two, object or metadata, each measured alone.
+Both backends are 20 ms away. Measured is what `ImageService.upload` takes beyond looking at the picture, and
+without the last write, which publishes; its rival is the slower of the two, object or metadata, each measured
+alone. To look at it takes 30 ms here, as for a photograph of 4 megapixels; the record is written meanwhile.
 """
 
 import asyncio
@@ -30,7 +31,9 @@ from .far import far_away
 from .figures import Figure, medians
 
 DELAY = timedelta(milliseconds=20)  # that each call takes on the way
+LOOK = timedelta(milliseconds=30)  # for so long a picture is looked at
 GOAL = 1.15
+JPEG = b"\xff\xd8\xff"  # how one begins
 DETAILS = Details("ada", "A photo", "photo.jpg", tags=("sea", "sunset"))
 
 
@@ -43,7 +46,11 @@ class Unpublished(DynamoRepository):
 
 
 class Known(Inspector):
-    """Knows what the bytes are without looking."""
+    """Knows what the bytes are without looking; it may take some time all the same."""
+
+    def __init__(self, settings: Settings, look: timedelta = timedelta()) -> None:
+        super().__init__(settings)
+        self._seconds = look.total_seconds()
 
     async def inspected(
         self,
@@ -54,6 +61,7 @@ class Known(Inspector):
         strip_location: bool = False,  # noqa: ARG002
     ) -> Inspected:
         """Return what any picture of this size is."""
+        await asyncio.sleep(self._seconds)
         return Inspected(data, Content("image/jpeg", len(data), digest(data), 640, 480), {})
 
 
@@ -87,11 +95,11 @@ async def depot_far_away() -> AsyncIterator[Depot]:
             async with opened_in(there, opened_clients(settings)) as clients:
                 objects = S3ObjectStore(clients, settings.bucket)
                 records = Unpublished(clients, settings.table, settings.index_table, settings.read_budget)
-                yield Depot(objects, records, settings, Known(Settings()))
+                yield Depot(objects, records, settings, Known(Settings(), LOOK))
 
 
 async def _measure(depot: Depot, size: int, rounds: int) -> Figure:
-    data, service = secrets.token_bytes(size), ImageService(depot)
+    data, service = JPEG + secrets.token_bytes(size - len(JPEG)), ImageService(depot)
 
     async def metadata() -> None:
         upload = depot.new_upload(DETAILS, Expected("PUT", "image/jpeg", size))
@@ -106,4 +114,5 @@ async def _measure(depot: Depot, size: int, rounds: int) -> Figure:
         rounds,
     )
     slower = max(taken["object"], taken["metadata"])
-    return Figure(f"overlap of an upload's writes, {size:,} bytes", taken["both"], slower, GOAL)
+    beyond = taken["both"] - LOOK.total_seconds() * 1000
+    return Figure(f"overlap of an upload's writes, {size:,} bytes", beyond, slower, GOAL)

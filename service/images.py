@@ -1,12 +1,13 @@
 """Published images: putting them there, finding them, giving them out, changing and deleting them."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import cast
 from weakref import WeakValueDictionary
 
-from . import undoing
+from . import media, undoing
 from .depot import Claimed, Depot, sealed, together
 from .errors import Forbidden, ImageGone, InFlight, NotFound, PreconditionFailed
 from .http import content_disposition
@@ -51,17 +52,41 @@ class ImageService:
         """Verify, store and publish a picture whose bytes are here, and return it once it is durable.
 
         With a key it is repeatable for 24 hours, and returns the image as it was first published.
-        Raises what `Inspector.inspected` raises, and QuotaExceeded; nothing is stored then. With a key also what
+        Raises what `Inspector.inspected` raises, and QuotaExceeded; no object is stored then. With a key also what
         `Depot.claimed` raises, and InFlight.
         """
-        made = await self._depot.inspector.inspected(data, declared_type, strip_location=strip_location)
+        looking = self._depot.inspector.inspected(data, declared_type, strip_location=strip_location)
         if idempotency_key is not None:
-            return await self._upload_once(idempotency_key, details, made)
-        await self._depot.check_quota(details.user_id, made.content.file_size)
-        published = await self._publish(self._new_upload(details, made.content), made, settled=True)
+            return await self._upload_once(idempotency_key, details, await looking)
+        upload, made = await self._begun(details, data, looking)
+        published = await self._publish(upload, made, settled=True)
         if published is None:
             raise NotFound("The image was deleted while it was being published.")
         return published
+
+    async def _begun(
+        self, details: Details, data: bytes, looking: Awaitable[Inspected]
+    ) -> tuple[Upload, Inspected]:
+        """Store the record of an upload while its bytes are being looked at, and return it with what they are.
+
+        So it costs no time, though it comes before every object. What does not begin like a picture gets none; the
+        record of another that is refused is left to sweep.
+        """
+        content_type = media.sniff(bytes(data[:64]))
+        if content_type is None:
+            await looking  # says what is wrong
+        expected = Expected("PUT", content_type or media.UNKNOWN_TYPE, len(data))
+        upload = self._depot.new_upload(details, expected)
+
+        async def begin() -> None:
+            await self._depot.check_quota(details.user_id, len(data))
+            await self._records.begin(upload)
+
+        made, begun = await asyncio.gather(looking, begin(), return_exceptions=True)
+        for outcome in (made, begun):
+            if isinstance(outcome, BaseException):
+                raise outcome
+        return upload, cast("Inspected", made)
 
     async def _upload_once(self, key: str, details: Details, made: Inspected) -> Image:
         # In one process equal requests take turns: they get the first one's answer in place of a conflict, and who
@@ -87,18 +112,16 @@ class ImageService:
         What fails here leaves the upload pending, for the next request with the key, or for sweep.
         """
         await self._depot.check_quota(claimed.upload.details.user_id, made.content.file_size)
+        if claimed.state is None:
+            await self._records.begin(claimed.upload)
         # Another request with the key may have begun meanwhile, and die before it removes its copy: sweep looks.
-        return await self._publish(claimed.upload, made, begun=claimed.state is not None, settled=False)
+        return await self._publish(claimed.upload, made, settled=False)
 
-    async def _publish(
-        self, upload: Upload, made: Inspected, *, begun: bool = False, settled: bool
-    ) -> Image | None:
+    async def _publish(self, upload: Upload, made: Inspected, *, settled: bool) -> Image | None:
         """Write a picture's objects, and publish it; return what is published then, None if it is gone.
 
-        The record comes first, unless it was `begun` before: it leads sweep to the objects, whatever happens here.
+        Its record is there before them, and leads sweep to them, whatever happens here.
         """
-        if not begun:
-            await self._records.begin(upload)
         image = sealed(upload, made, self._depot.sealed_key(upload.image_id))
         async with undoing.unless_done(self._depot, image.object_key):
             # The original goes first, being the longest.
