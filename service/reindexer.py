@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncIterator
 
+from . import undoing
 from .depot import Depot, together, variants_beside
 from .errors import InvalidImage, ObjectMissing, TooLarge, TypeMismatch, UnsupportedImage
 from .media import UNKNOWN_TYPE
@@ -26,14 +27,18 @@ class Reindexer:
 
         None when its object is gone, or is no picture that the service takes; both are left as they are.
         """
-        objects, sealed = self._depot.objects, self._depot.sealed_key(original.image_id)
+        sealed = self._depot.sealed_key(original.image_id)
         try:
-            await objects.copy(original.object_key, sealed, original.content_type or UNKNOWN_TYPE)
-            made = await self._depot.inspector.inspected(await self._depot.whole(sealed))
+            # No record leads here yet: a process that is killed leaves what only reconcile finds.
+            async with undoing.unless_done(self._depot, sealed):
+                return await self._sealed(original, sealed)
         except (ObjectMissing, TooLarge, UnsupportedImage, InvalidImage, TypeMismatch) as error:
             logger.warning("image %s is not taken over: %s", original.image_id, error.detail)
-            await objects.delete(sealed)
             return None
+
+    async def _sealed(self, original: Original, sealed: str) -> Image:
+        await self._depot.objects.copy(original.object_key, sealed, original.content_type or UNKNOWN_TYPE)
+        made = await self._depot.inspector.inspected(await self._depot.whole(sealed))
         variants = variants_beside(sealed, made)
         times = (original.created_at, original.updated_at)
         image = Image(original.image_id, original.details, made.content, sealed, *times, variants)
