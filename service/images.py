@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import cast
 from weakref import WeakValueDictionary
 
 from . import media, undoing
@@ -69,8 +68,8 @@ class ImageService:
     ) -> tuple[Upload, Inspected]:
         """Store the record of an upload while its bytes are being looked at, and return it with what they are.
 
-        So it costs no time, though it comes before every object. What does not begin like a picture gets none; the
-        record of another that is refused is left to sweep.
+        So it costs no time, though it comes before every object. What does not begin like a picture gets none. The
+        record of another that is refused is left to sweep, and the refusal does not wait for it.
         """
         content_type = media.sniff(bytes(data[:64]))
         if content_type is None:
@@ -82,11 +81,15 @@ class ImageService:
             await self._depot.check_quota(details.user_id, len(data))
             await self._records.begin(upload)
 
-        made, begun = await asyncio.gather(looking, begin(), return_exceptions=True)
-        for outcome in (made, begun):
-            if isinstance(outcome, BaseException):
-                raise outcome
-        return upload, cast("Inspected", made)
+        beginning = asyncio.create_task(begin())
+        try:
+            made = await looking
+        except BaseException:
+            beginning.cancel()
+            await asyncio.gather(beginning, return_exceptions=True)
+            raise
+        await beginning
+        return upload, made
 
     async def _upload_once(self, key: str, details: Details, made: Inspected) -> Image:
         # In one process equal requests take turns: they get the first one's answer in place of a conflict, and who

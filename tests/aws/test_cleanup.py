@@ -76,6 +76,12 @@ async def test_an_upload_writes_no_object_while_the_database_takes_no_record(sit
     assert await site.objects() == []
 
 
+async def test_a_picture_that_is_refused_is_refused_at_once_though_the_database_hangs(site: Site) -> None:
+    site.database.hang()
+    async with asyncio.timeout(5):
+        assert (await site.api.upload(DATA[:-100])).outcome == (422, "invalid_image")
+
+
 @pytest.mark.parametrize("writes", ["BatchWriteItem", "UpdateItem"], ids=["rows of lists", "publishing"])
 async def test_what_an_upload_wrote_before_the_database_failed_is_gone_after_a_sweep_alone(
     site: Site, writes: str
