@@ -16,7 +16,9 @@ from .depot import Depot
 
 logger = logging.getLogger(__name__)
 
-_SECONDS = 2  # for everything that one request leaves: its client waits for so long at most
+# For everything that one request leaves: its client waits for so long at most. Where the request failed, a backend
+# may have taken all of its time already, and is not likely to do better.
+_SECONDS, _SECONDS_AFTER_FAILURE = 2, 1
 _AT_ONCE = 10
 
 _Work = Callable[[], Awaitable[object]]
@@ -27,16 +29,18 @@ _noted: ContextVar[list[_Work] | None] = ContextVar("noted", default=None)
 async def afterwards() -> AsyncIterator[None]:
     """Put off the cleanup of everything in the block until the block has ended, however it ends.
 
-    It then takes 2 seconds at most in all, and raises nothing. It is awaited, since AWS Lambda freezes what goes on
-    after the answer.
+    It then takes 2 seconds at most in all, 1 where the block has raised something, and raises nothing itself. It is
+    awaited, since AWS Lambda freezes what goes on after the answer.
     """
     works: list[_Work] = []
     token = _noted.set(works)
+    seconds = _SECONDS_AFTER_FAILURE
     try:
         yield
+        seconds = _SECONDS
     finally:
         _noted.reset(token)
-        await _attempt(works)
+        await _attempt(works, seconds)
 
 
 async def erase(depot: Depot, image_id: str) -> None:
@@ -66,12 +70,12 @@ async def unless_done(depot: Depot, sealed_key: str) -> AsyncIterator[None]:
 
 async def _clean(work: _Work) -> None:
     if (works := _noted.get()) is None:
-        await _attempt([work])
+        await _attempt([work], _SECONDS)
     else:
         works.append(work)
 
 
-async def _attempt(works: Sequence[_Work]) -> None:
+async def _attempt(works: Sequence[_Work], seconds: int) -> None:
     turns = asyncio.Semaphore(_AT_ONCE)
 
     async def one(work: _Work) -> None:
@@ -82,7 +86,7 @@ async def _attempt(works: Sequence[_Work]) -> None:
             _tell(error)
 
     try:
-        async with asyncio.timeout(_SECONDS):
+        async with asyncio.timeout(seconds):
             await asyncio.gather(*map(one, works))
     except TimeoutError as error:
         _tell(error)

@@ -58,6 +58,20 @@ async def test_all_of_it_together_takes_two_seconds_at_most() -> None:
     assert 1.9 < clock() - began < 4
 
 
+async def test_after_a_failure_it_takes_one_and_the_failure_stands() -> None:
+    store, clock = Hanging(), asyncio.get_running_loop().time
+    began = clock()
+
+    async def failing() -> None:
+        async with undoing.afterwards():
+            await undoing.delete(depot_with(store), "a")
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        await failing()
+    assert 0.9 < clock() - began < 1.9
+
+
 async def test_what_fails_is_told_and_keeps_nothing_else_from_its_turn(caplog: pytest.LogCaptureFixture) -> None:
     store = Failing()
     async with undoing.afterwards():
