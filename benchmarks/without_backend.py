@@ -15,6 +15,7 @@ from service.identity import Identity
 from service.images import ImageService
 from service.inspection import Inspector
 from service.limits import RateLimiter
+from service.local.disk import Disk
 from service.local.files import LocalObjectStore
 from service.local.links import LinkSigner
 from service.model import Image
@@ -44,7 +45,9 @@ def image() -> Image:
 async def _serve(port: int) -> None:
     settings = Settings(cors_origins=(ORIGIN,))
     with TemporaryDirectory() as directory, closing(listen("127.0.0.1", port)) as listening:
-        objects = LocalObjectStore(Path(directory), LinkSigner(b"k" * 32, model.now))
+        disk = Disk(Path(directory), settings.disk_reserve)
+        disk.prepare()
+        objects = LocalObjectStore(disk, LinkSigner(b"k" * 32, model.now))
         depot = Depot(objects, OneImage(image()), settings, Inspector(settings))
         services = Services(
             ImageService(depot), UploadService(depot), depot, Identity(), dict, RateLimiter(settings.rate_limit)

@@ -62,7 +62,7 @@ OPERATIONS = (
             errors.InvalidJson, errors.InvalidBase64, errors.InvalidFilename, errors.InvalidTags,
             errors.TypeMismatch, errors.UserMismatch, errors.TooLarge, errors.UnsupportedMediaType,
             errors.UnsupportedImage, errors.InvalidImage, errors.InFlight, errors.ImageGone,
-            errors.IdempotencyMismatch, errors.TooManyRequests, errors.QuotaExceeded,
+            errors.IdempotencyMismatch, errors.TooManyRequests, errors.QuotaExceeded, errors.InsufficientStorage,
         ),
     ),
     Operation(
@@ -104,7 +104,7 @@ OPERATIONS = (
         errors=(
             errors.InvalidJson, errors.InvalidFilename, errors.InvalidTags, errors.UserMismatch, errors.TooLarge,
             errors.UnsupportedMediaType, errors.ImageGone, errors.IdempotencyMismatch, errors.TooManyRequests,
-            errors.QuotaExceeded,
+            errors.QuotaExceeded, errors.InsufficientStorage,
         ),
     ),
     Operation(
@@ -122,7 +122,7 @@ OPERATIONS = (
         "POST", "/uploads/{image_id}/complete", endpoints.complete_upload, schemas.Published,
         errors=(
             errors.NotFound, errors.UploadMissing, errors.UploadExpired, errors.TypeMismatch, errors.TooLarge,
-            errors.UnsupportedImage, errors.InvalidImage, errors.QuotaExceeded,
+            errors.UnsupportedImage, errors.InvalidImage, errors.QuotaExceeded, errors.InsufficientStorage,
         ),
     ),
     Operation("GET", "/health", endpoints.get_health, schemas.Alive, anonymous=True),

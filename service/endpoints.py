@@ -112,6 +112,7 @@ async def upload_image(call: Call) -> ApiResponse:
     """Upload a picture as base64 in JSON, or as a form, and publish it."""
     key, most = call.request.idempotency_key, call.services.settings.max_image_bytes
     check_picture(call.request, most)
+    await call.services.depot.objects.check_room(call.request.content_length or 0)
     async with call.services.depot.inspector.admitted(call.request.content_length):
         said, picture = await read_picture(call.request, most, call.caller.may_leave_out)
         strips, declared = _strips_location(call, said), picture.declared_type

@@ -35,6 +35,7 @@
       FieldsTooLarge                 431 fields_too_large
       Unavailable                    503 unavailable              says when to try again (Retry-After)
         NotReady                     503 unavailable              carries each dependency's state
+        InsufficientStorage          507 insufficient_storage     says when to try again (Retry-After)
 
 A detail is read by people: it names fields, limits and remedies, and never repeats what the client sent.
 """
@@ -333,6 +334,13 @@ class NotReady(Unavailable):
     def members(self) -> Mapping[str, object]:
         """Return the state of each dependency."""
         return {"dependencies": self.dependencies}
+
+
+class InsufficientStorage(Unavailable):
+    """The disk has no room for another image. Images that are stored can be viewed and deleted."""
+
+    status, code, title = 507, "insufficient_storage", "The storage is full"
+    retry_after = 60  # seconds
 
 
 def _tree(root: type[PixdepotError]) -> list[type[PixdepotError]]:

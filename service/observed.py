@@ -16,7 +16,7 @@ from .tracing import Tracer
 T = TypeVar("T")
 
 # They reckon and remember, and ask no backend: timing them would take longer than they do.
-_LEFT_OUT = frozenset({"presign_downloads", "presign_upload", "secret"})
+_LEFT_OUT = frozenset({"check_room", "presign_downloads", "presign_upload", "secret"})
 
 
 def observed(port: T, name: str, kind: type, metrics: Metrics, tracer: Tracer | None = None) -> T:

@@ -1,7 +1,7 @@
 """The two ports that every backend implements, in the words of the domain."""
 
 from collections.abc import AsyncIterator, Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from . import model
@@ -63,6 +63,12 @@ class ObjectStore(Protocol):
 
     async def presign_downloads(self, signed_at: datetime, expires_at: datetime) -> Downloads:
         """Return what makes links to any objects; equal times give equal links, as long as the credentials last."""
+
+    async def check_room(self, size: int) -> None:
+        """Raise InsufficientStorage where an upload of so many bytes would find no room."""
+
+    async def tidy(self, age: timedelta) -> None:
+        """Remove what unfinished writes left that last wrote so long ago, by the store's clock. Repeatable."""
 
     async def check(self) -> None:
         """Raise Unavailable unless the store can do its work."""

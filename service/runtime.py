@@ -158,19 +158,23 @@ def _usable(directory: Path) -> Iterator[None]:
 
 @asynccontextmanager
 async def local_backend(settings: Settings, clock: Callable[[], datetime]) -> AsyncIterator[Backend]:
-    """Open the backend of one machine in its data directory, made on first use."""
+    """Open the backend of one machine in its data directory, made on first use.
+
+    Raises SettingsError where the directory, or its file system, cannot do what uploads need.
+    """
+    from .local.disk import Disk
     from .local.files import LocalObjectStore
     from .local.links import LinkSigner
     from .local.sqlite import SqliteRepository
     from .local.storage import StorageRoutes
 
     directory = settings.data_dir.absolute()
+    disk, database = Disk(directory, settings.disk_reserve), directory / _DATABASE
     with _usable(directory):
-        directory.mkdir(parents=True, exist_ok=True)
-    async with SqliteRepository.opened(directory / _DATABASE, settings.read_budget) as records:
+        disk.prepare()
+    async with SqliteRepository.opened(database, settings.read_budget, disk.release_ballast) as records:
         signer = LinkSigner(await records.secret(), clock)
-        with _usable(directory):
-            objects = LocalObjectStore(directory, signer)
+        objects = LocalObjectStore(disk, signer)
         yield Backend(objects, records, StorageRoutes(objects, signer, settings.max_image_bytes).routes)
 
 

@@ -7,17 +7,18 @@ import ipaddress
 import logging
 import os
 import re
+import secrets
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import BadHttpMethod, LineTooLong
 from yarl import URL
 
+from . import descriptors
 from .api import Api
 from .errors import (
     FieldsTooLarge,
@@ -25,10 +26,12 @@ from .errors import (
     MethodNotAllowed,
     PixdepotError,
     RequestTimeout,
+    Unavailable,
     UriTooLong,
 )
 from .http import ApiRequest, ApiResponse, plain_path
 from .page import page_routes
+from .problems import problem
 from .prometheus import metrics_route
 from .reader import reader_routes
 from .runtime import open_service
@@ -201,6 +204,16 @@ def _refusal(api: Api, error: PixdepotError, headers: Mapping[str, str] | None) 
     return response
 
 
+def _too_many_connections() -> bytes:
+    """Return the answer to a connection that is one too many, as it is sent."""
+    error = Unavailable("The server has too many connections open: retry later, or use fewer connections.")
+    answer = problem(error, secrets.token_hex(8))
+    assert isinstance(answer.body, bytes)  # noqa: S101 - a problem is whole
+    fields = {**_NAME, **answer.headers, "Content-Length": str(len(answer.body)), "Connection": "close"}
+    head = [f"HTTP/1.1 {answer.status} Service Unavailable", *(f"{name}: {text}" for name, text in fields.items())]
+    return "\r\n".join([*head, "", ""]).encode() + answer.body
+
+
 class _Timer:
     """Does something unless it is stopped in time."""
 
@@ -330,7 +343,15 @@ async def answering(api: Api, listening: socket.socket, deadlines: Deadlines = _
     await runner.setup()
     loop = asyncio.get_running_loop()
     options: dict[str, Any] = {"manager": runner.server, "loop": loop, "access_log": None}
-    connection = partial(_Connection, api, deadlines, **options)
+    most, shortage = descriptors.most_connections(), descriptors.Shortage()
+
+    def connection() -> asyncio.Protocol:
+        assert runner.server is not None  # noqa: S101 - it is set up
+        if len(runner.server.connections) < most:
+            return _Connection(api, deadlines, **options)
+        shortage.tell("connections are turned away: %d are open", most)
+        return descriptors.TurnedAway(_too_many_connections())
+
     server = await loop.create_server(connection, sock=listening)
     try:
         yield
@@ -392,6 +413,8 @@ async def serve(settings: Settings, host: str, port: int, started: Callable[[str
     Calls `started` with the URL once requests are answered. Raises SettingsError and OSError before that.
     """
     check_exposure(settings, host)
+    descriptors.raise_limit()
+    descriptors.quieten_accept(asyncio.get_running_loop())
     stop = asyncio.Event()
     with contextlib.closing(listen(host, port)) as listening:
         async with open_service(settings) as runtime, answering(runtime.api, listening):

@@ -129,6 +129,12 @@ class Settings:
         "local", _one_of("local", "aws"), "Where images are kept: local (SQLite, files) or aws (S3, DynamoDB)."
     )
     data_dir: Path = _setting(Path("pixdepot-data"), Path, "The local backend's one directory.")
+    disk_reserve: int = _setting(
+        128 * 2**20,
+        _count,
+        "The local backend's free disk space, in bytes, that uploads never use. Below it uploads answer 507, and "
+        "deletes and sweeps go on. 0: no reserve.",
+    )
     bucket: str = _setting("pixdepot", str, "The aws backend's S3 bucket.")
     table: str = _setting("image-metadata", str, "The aws backend's DynamoDB table.")
     index_table: str = _setting("image-index", str, "The aws backend's DynamoDB table for lists.")

@@ -13,6 +13,7 @@ logger = logging.getLogger(__name__)
 
 _BATCH = 100  # records, or objects
 _UNDER_WAY = timedelta(minutes=5)  # most uploads have been completed so long after their bytes arrived
+_UNFINISHED = timedelta(hours=1)  # since its last write: every request that wrote it has ended long before
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +61,22 @@ class Sweeper:
             failed += len(errors)
             if len(due) < _BATCH or errors or True not in outcomes:
                 break
+        strays = 0
         try:
             strays = await self._remove_strays()
         except Exception:
             logger.warning("sweep could not look for bytes that came late", exc_info=True)
-            return Swept(found, removed, failed + 1)
-        return Swept(found + strays, removed + strays, failed)
+            failed += 1
+        return Swept(found + strays, removed + strays, failed + await self._tidy())
+
+    async def _tidy(self) -> int:
+        """Let the store remove what unfinished writes have left; return the failures."""
+        try:
+            await self._depot.objects.tidy(_UNFINISHED)
+        except Exception:
+            logger.warning("sweep could not remove unfinished writes", exc_info=True)
+            return 1
+        return 0
 
     async def _remove(self, upload: Upload) -> bool:
         depot, image_id = self._depot, upload.image_id

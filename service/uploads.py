@@ -40,8 +40,8 @@ class UploadService:
         """Store a pending upload, and return it with the link that takes its bytes.
 
         With a key it is repeatable for 24 hours, and returns what it returned first, whatever became of it since.
-        Raises InvalidRequest (a PUT without its size), TooLarge, QuotaExceeded, and with a key what `Depot.claimed`
-        raises.
+        Raises InvalidRequest (a PUT without its size), TooLarge, InsufficientStorage, QuotaExceeded, and with a key
+        what `Depot.claimed` raises.
         """
         limit = self._depot.settings.max_image_bytes
         if expected.method == "PUT" and expected.file_size is None:
@@ -53,6 +53,7 @@ class UploadService:
         if idempotency_key is not None:
             claimed = await self._depot.claimed("begin_upload", idempotency_key, upload)
             upload, begun = claimed.upload, claimed.state is not None
+        await self._objects.check_room(expected.file_size or 0)
         if not begun:
             await self._depot.check_quota(details.user_id, expected.file_size or 1)
             await self._records.begin(upload)

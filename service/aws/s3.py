@@ -131,6 +131,12 @@ class S3ObjectStore:
         lifetime = min(max((expires_at - signed_at) // timedelta(seconds=1), 1), MAX_LIFETIME)
         return self._signer.for_time(await self._clients.credentials(), signed_at, lifetime)
 
+    async def check_room(self, size: int) -> None:
+        """See `ObjectStore`. S3 is never full."""
+
+    async def tidy(self, age: timedelta) -> None:
+        """See `ObjectStore`. Objects are put whole, so there is nothing unfinished."""
+
     async def check(self) -> None:
         """See `ObjectStore`."""
         with translated():

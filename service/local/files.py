@@ -5,26 +5,31 @@ name is fsynced too. So an object is there whole or not at all, whenever the pro
 """
 
 import asyncio
+import errno
 import hashlib
+import logging
 import os
-import secrets
-import time
+import threading
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import suppress
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
-from service.errors import InvalidImage, ObjectMissing, PreconditionFailed, Unavailable
+from service.errors import InvalidImage, ObjectMissing, PreconditionFailed
 from service.model import ByteStream, Downloads, Expected, SignedUpload, StoredObject
 
+from .disk import Disk
+from .failures import in_thread
 from .links import LinkSigner
+from .recent import Recent
+
+logger = logging.getLogger(__name__)
 
 _CHUNK = 256 * 1024  # bytes read at a time
 # Bytes at least written at a time: a trip to another thread takes as long as writing half of it.
 _BATCH = 2 * _CHUNK
-_STALE = 3600  # seconds after which a temporary file can belong to no request
 
 
 class LocalObjectStore:
@@ -32,14 +37,10 @@ class LocalObjectStore:
 
     origin = ""
 
-    def __init__(self, directory: Path, signer: LinkSigner) -> None:
-        self._objects, self._temporary = directory / "objects", directory / "tmp"
+    def __init__(self, disk: Disk, signer: LinkSigner) -> None:
+        self._disk, self._objects = disk, disk.objects
         self._signer = signer
-        for each in (self._objects, self._temporary):
-            each.mkdir(parents=True, exist_ok=True)
-        for left in self._temporary.iterdir():
-            if left.stat().st_mtime < time.time() - _STALE:
-                left.unlink(missing_ok=True)
+        self._probed = Recent(self._check)
 
     def path(self, key: str) -> Path:
         """Return the file of an object. Raises ObjectMissing for a key that is none of ours."""
@@ -55,13 +56,16 @@ class LocalObjectStore:
         sha256: str | None = None,  # noqa: ARG002 - nothing is lost on the way to a file
     ) -> None:
         """See `ObjectStore`."""
-        await asyncio.to_thread(self._put, self.path(key), data)
+        await in_thread("store an object", self._put, self.path(key), data)
 
     def _put(self, path: Path, data: bytes) -> None:
-        with self._temporary_file() as file:
-            file.write(data)
-            _sync(file)
-        self._give(os.replace, Path(file.name), path)
+        self._disk.check_room(len(data))
+        file = _Unnamed(self._disk.new_temporary())
+        try:
+            file.write([data])
+            self._give(os.replace, file.synced(), path)
+        finally:
+            file.discard()
 
     async def receive(self, key: str, chunks: ByteStream, *, sha256: str | None = None) -> None:
         """Store what a client sends, under a key that must be free. The stream's own errors pass through.
@@ -69,33 +73,34 @@ class LocalObjectStore:
         Raises PreconditionFailed when there is an object already, InvalidImage when the digest is another.
         """
         path, digest = self.path(key), hashlib.sha256() if sha256 else None
-        file = await asyncio.to_thread(self._temporary_file)
+        file = _Unnamed(self._disk.new_temporary(), digest)
         try:
             async for batch in _batched(chunks):
-                await asyncio.to_thread(_append, file, digest, batch)
+                await in_thread("write an upload", self._append, file, batch)
             if digest and digest.hexdigest() != sha256:
                 raise InvalidImage("The bytes do not have the sha256 that was signed.")
-            await asyncio.to_thread(self._link_new, file, path)
+            await in_thread("store an upload", self._link_new, file, path)
         finally:
-            file.close()
-            await asyncio.to_thread(os.unlink, file.name)
+            # It runs to its end even where the request is cancelled once more meanwhile.
+            await asyncio.shield(asyncio.ensure_future(asyncio.to_thread(file.discard)))
 
-    def _link_new(self, file: BinaryIO, path: Path) -> None:
-        _sync(file)
+    def _append(self, file: "_Unnamed", batch: Sequence[bytes]) -> None:
+        self._disk.check_room()
+        file.write(batch)
+
+    def _link_new(self, file: "_Unnamed", path: Path) -> None:
         try:
-            self._give(os.link, Path(file.name), path)
+            self._give(os.link, file.synced(), path)
         except FileExistsError as error:
             raise PreconditionFailed("Bytes were sent through this link already.") from error
 
     async def copy(self, source: str, target: str, content_type: str) -> None:  # noqa: ARG002
         """See `ObjectStore`. Files are never written to again, so another name for the same file is a copy."""
-        await asyncio.to_thread(self._copy, self.path(source), self.path(target))
+        await in_thread("copy an object", self._copy, self.path(source), self.path(target))
 
     def _copy(self, source: Path, target: Path) -> None:
-        try:
+        with _looking_up():
             self._give(os.link, source, target)
-        except FileNotFoundError as error:
-            raise ObjectMissing("There is no object under this key.") from error
 
     def _give(self, name: Callable[[Path, Path], None], source: Path, path: Path) -> None:
         """Let `name` give a file this path, durably. Raises FileNotFoundError when there is no such file."""
@@ -103,8 +108,7 @@ class LocalObjectStore:
             try:
                 name(source, path)
             except FileNotFoundError:
-                if not source.exists():
-                    raise
+                source.stat()
                 # There is no directory yet, or no more: a delete has just removed it, which it had found empty.
                 # Somebody else may have made it again by now, so whether it is there tells nothing.
                 _make_directory(path.parent, self._objects)
@@ -113,10 +117,7 @@ class LocalObjectStore:
 
     async def open(self, key: str, start: int = 0, stop: int | None = None) -> ByteStream:
         """See `ObjectStore`."""
-        try:
-            file = await asyncio.to_thread(self.path(key).open, "rb")
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-            raise ObjectMissing("There is no object under this key.") from error
+        file = await in_thread("open an object", _open, self.path(key))
         chunks = _chunks(file, start, stop)
         # Whose client leaves before the first chunk is asked for never runs, and would not close its file.
         weakref.finalize(chunks, file.close)
@@ -124,22 +125,16 @@ class LocalObjectStore:
 
     async def read(self, key: str, most: int) -> bytes:
         """See `ObjectStore`."""
-        try:
-            return await asyncio.to_thread(_read, self.path(key), most)
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-            raise ObjectMissing("There is no object under this key.") from error
+        return await in_thread("read an object", _read, self.path(key), most)
 
     async def size(self, key: str) -> int:
         """Return the size of an object in bytes. Raises ObjectMissing."""
-        try:
-            return (await asyncio.to_thread(self.path(key).stat)).st_size
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise ObjectMissing("There is no object under this key.") from error
+        return await in_thread("look at an object", _size, self.path(key))
 
     async def delete(self, *keys: str) -> None:
         """See `ObjectStore`."""
         for key in keys:
-            await asyncio.to_thread(self._delete, self.path(key))
+            await in_thread("delete an object", self._delete, self.path(key))
 
     def _delete(self, path: Path) -> None:
         path.unlink(missing_ok=True)
@@ -148,18 +143,20 @@ class LocalObjectStore:
                 (self._objects / parent).rmdir()
             except FileNotFoundError:
                 continue
-            except OSError:  # not empty
+            except OSError as error:
+                if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+                    raise
                 _sync_directory(self._objects / parent)
                 return
 
     async def list(self, prefix: str) -> AsyncIterator[StoredObject]:
         """See `ObjectStore`."""
-        for found in await asyncio.to_thread(lambda: list(self._list(prefix))):
+        for found in await in_thread("list objects", lambda: list(self._list(prefix))):
             yield found
 
     def _list(self, prefix: str) -> Iterator[StoredObject]:
-        # Others delete meanwhile: os.walk passes over directories that are gone.
-        for directory, _, names in os.walk(self._objects / prefix.rpartition("/")[0]):
+        top = self._objects / prefix.rpartition("/")[0]
+        for directory, _, names in os.walk(top, onerror=_raise_unless_gone):
             for path in (Path(directory, name) for name in names):
                 key = path.relative_to(self._objects).as_posix()
                 if not key.startswith(prefix):
@@ -185,19 +182,85 @@ class LocalObjectStore:
         """See `ObjectStore`. Only the end counts here."""
         return self._signer.downloads(expires_at)
 
+    async def check_room(self, size: int) -> None:
+        """See `ObjectStore`."""
+        await in_thread("look for room", self._disk.check_room, size)
+
+    async def tidy(self, age: timedelta) -> None:
+        """See `ObjectStore`."""
+        await in_thread("tidy", self._disk.tidy, age)
+
     async def check(self) -> None:
         """See `ObjectStore`."""
-        try:
-            await asyncio.to_thread(self._check)
-        except OSError as error:
-            raise Unavailable("The data directory cannot be written to.") from error
+        await self._probed()
 
-    def _check(self) -> None:
-        with self._temporary_file() as file:
-            Path(file.name).unlink()
+    async def _check(self) -> None:
+        await in_thread("do what uploads need", self._disk.probe)
+        await self.check_room(0)
 
-    def _temporary_file(self) -> BinaryIO:
-        return (self._temporary / secrets.token_hex(16)).open("xb")
+
+class _Unnamed:
+    """A file that is being written, and has no name among the objects yet. Blocking.
+
+    Whoever leaves early may leave a thread at work: what comes after `discard` writes nothing.
+    """
+
+    def __init__(self, path: Path, digest: "hashlib._Hash | None" = None) -> None:
+        self._path, self._digest = path, digest
+        self._file: BinaryIO | None = None
+        self._discarded, self._lock = False, threading.Lock()
+
+    def write(self, chunks: Iterable[bytes]) -> None:
+        """Append the chunks, to the digest, too."""
+        with self._lock:
+            file = self._opened()
+            for chunk in chunks:
+                if self._digest:
+                    self._digest.update(chunk)
+                file.write(chunk)
+
+    def synced(self) -> Path:
+        """Return where it is, once all of it is on the disk."""
+        with self._lock:
+            file = self._opened()
+            file.flush()
+            os.fsync(file.fileno())
+            return self._path
+
+    def discard(self) -> None:
+        """Close and remove it. Raises nothing: what cannot be removed now is left to `Disk.tidy`."""
+        with self._lock:
+            self._discarded = True
+            if self._file is None:
+                return
+            with suppress(OSError):  # closing writes what is left of the buffer
+                self._file.close()
+            try:
+                self._path.unlink(missing_ok=True)
+            except OSError as error:
+                logger.warning("a temporary file is left for sweep: %s", error.strerror)
+
+    def _opened(self) -> BinaryIO:
+        if self._discarded:
+            raise ValueError("The file is discarded.")
+        if self._file is None:
+            self._file = self._path.open("xb")
+        return self._file
+
+
+@contextmanager
+def _looking_up() -> Iterator[None]:
+    """Let a file that is not there be an object that is missing."""
+    try:
+        yield
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        raise ObjectMissing("There is no object under this key.") from error
+
+
+def _raise_unless_gone(error: OSError) -> None:
+    """Raise what stops a walk, unless others have deleted a directory meanwhile: else a list would be short."""
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise error
 
 
 async def _batched(chunks: ByteStream) -> AsyncIterator[list[bytes]]:
@@ -213,34 +276,33 @@ async def _batched(chunks: ByteStream) -> AsyncIterator[list[bytes]]:
         yield batch
 
 
-def _append(file: BinaryIO, digest: "hashlib._Hash | None", batch: list[bytes]) -> None:
-    for chunk in batch:
-        if digest:
-            digest.update(chunk)
-        file.write(chunk)
+def _open(path: Path) -> BinaryIO:
+    with _looking_up():
+        return path.open("rb")
 
 
 def _read(path: Path, most: int) -> bytes:
-    with path.open("rb") as file:
+    with _open(path) as file:
         return file.read(most)
+
+
+def _size(path: Path) -> int:
+    with _looking_up():
+        return path.stat().st_size
 
 
 async def _chunks(file: BinaryIO, start: int, stop: int | None) -> AsyncIterator[bytes]:
     try:
         position = file.seek(start)
         while stop is None or position < stop:
-            chunk = await asyncio.to_thread(file.read, _CHUNK if stop is None else min(_CHUNK, stop - position))
+            size = _CHUNK if stop is None else min(_CHUNK, stop - position)
+            chunk = await in_thread("read an object", file.read, size)
             if not chunk:
                 return
             position += len(chunk)
             yield chunk
     finally:
         file.close()
-
-
-def _sync(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
 
 
 def _sync_directory(directory: Path) -> None:

@@ -34,6 +34,7 @@ from service.model import (
 )
 
 from . import lists
+from .recent import Recent
 from .rows import (
     IMAGE_COLUMNS,
     claim_columns,
@@ -65,17 +66,23 @@ _BUSY = 10.0  # seconds to wait for another process's transaction
 class SqliteRepository:
     """`ImageRepository` on SQLite. Several processes may share the file."""
 
-    def __init__(self, path: Path, read_budget: int) -> None:
-        self._path, self._budget = path, read_budget
+    def __init__(self, path: Path, read_budget: int, make_room: Callable[[], bool]) -> None:
+        self._path, self._budget, self._make_room = path, read_budget, make_room
         self._threads: dict[str, ThreadPoolExecutor] = {}
         self._connections: dict[str, sqlite3.Connection] = {}
         self._secret: bytes | None = None
+        self._checked = Recent(self._check)
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, path: Path, read_budget: int) -> AsyncIterator["SqliteRepository"]:
-        """Open the database, made on first use, and close it at the end. Raises Unavailable if it is not one."""
-        repository = cls(path, read_budget)
+    async def opened(
+        cls, path: Path, read_budget: int, make_room: Callable[[], bool] = lambda: False
+    ) -> AsyncIterator["SqliteRepository"]:
+        """Open the database, made on first use, and close it at the end. Raises Unavailable if it is not one.
+
+        On a full disk `make_room` is asked for room to delete in, and returns whether it found any.
+        """
+        repository = cls(path, read_budget, make_room)
         try:
             for name in ("write", "read"):
                 repository._threads[name] = ThreadPoolExecutor(1, f"pixdepot-sqlite-{name}")
@@ -107,11 +114,21 @@ class SqliteRepository:
         except sqlite3.OperationalError as error:
             raise Unavailable("The database does not answer.") from error
 
-    async def _write(self, change: Callable[[sqlite3.Connection], T]) -> T:
-        def transaction(connection: sqlite3.Connection) -> T:
+    async def _write(self, change: Callable[[sqlite3.Connection], T], *, deletes: bool = False) -> T:
+        """Return what a change returns, in a transaction; what `deletes` may use the last room on the disk."""
+
+        def once(connection: sqlite3.Connection) -> T:
             connection.execute("BEGIN IMMEDIATE")
             with connection:
                 return change(connection)
+
+        def transaction(connection: sqlite3.Connection) -> T:
+            try:
+                return once(connection)
+            except sqlite3.OperationalError as error:
+                if not (deletes and _lacks_room(error) and self._make_room()):
+                    raise
+                return once(connection)
 
         try:
             return await self._run("write", transaction)
@@ -252,7 +269,7 @@ class SqliteRepository:
             lists.remove(connection, image_id)
             return True
 
-        return await self._write(change)
+        return await self._write(change, deletes=True)
 
     async def find(self, query: ImageQuery, after: Position | None, limit: int) -> Page:
         """See `ImageRepository`."""
@@ -284,16 +301,21 @@ class SqliteRepository:
     async def settle(self, image_id: str, now: datetime) -> None:
         """See `ImageRepository`."""
         sql = "UPDATE images SET deadline = NULL WHERE image_id = ? AND state = 'ready' AND deadline <= ?"
-        await self._write(lambda connection: connection.execute(sql, (image_id, to_ms(now))))
+        await self._write(lambda connection: connection.execute(sql, (image_id, to_ms(now))), deletes=True)
 
     async def forget(self, image_id: str, now: datetime) -> bool:
         """See `ImageRepository`."""
         sql = "DELETE FROM images WHERE image_id = ? AND state = 'deleted' AND deadline <= ?"
-        return await self._write(lambda connection: connection.execute(sql, (image_id, to_ms(now))).rowcount == 1)
+        values = (image_id, to_ms(now))
+        return await self._write(lambda connection: connection.execute(sql, values).rowcount == 1, deletes=True)
 
     async def check(self) -> None:
-        """See `ImageRepository`."""
+        """See `ImageRepository`. It reads, and commits a transaction, as uploads do."""
+        await self._checked()
+
+    async def _check(self) -> None:
         await self._read(lambda connection: connection.execute("SELECT 1 FROM images LIMIT 1").fetchall())
+        await self._write(_rewrite_version)
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -318,6 +340,17 @@ def migrate(connection: sqlite3.Connection) -> None:
         for statement in _statements(script):
             connection.execute(statement)
     connection.execute(f"PRAGMA user_version = {_VERSION}")
+
+
+def _rewrite_version(connection: sqlite3.Connection) -> None:
+    """Write the version as it is: the smallest change that a commit has to bring to the disk."""
+    (found,) = connection.execute("PRAGMA user_version").fetchone()
+    connection.execute(f"PRAGMA user_version = {found}")
+
+
+def _lacks_room(error: sqlite3.OperationalError) -> bool:
+    """Return whether the disk may be full; where a quota is used up, SQLite tells of an I/O error."""
+    return error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 
 
 def _statements(script: str) -> list[str]:

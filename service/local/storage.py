@@ -51,12 +51,14 @@ class StorageRoutes:
         """Store the body under the link's key. Raises TooLarge, Forbidden, PreconditionFailed, InvalidImage."""
         request.refuse_over(self._most)
         grant = self._signer.check_put(request.parameters["key"], dict(request.query), request.headers)
+        await self._objects.check_room(grant.most)
         await self._objects.receive(grant.key, self._measured(request.body, grant), sha256=grant.sha256)
         return ApiResponse(200)
 
     async def post(self, request: ApiRequest) -> ApiResponse:
         """Store a form's file under its policy's key, as S3's POST does: fields first, the file last."""
         request.refuse_over(self._most)
+        await self._objects.check_room(request.content_length or 0)
         fields: dict[str, str] = {}
         async for part in form_parts(request):
             if part.name == "file":

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from service.local.disk import Disk
 from service.local.files import LocalObjectStore
 from service.local.links import LinkSigner
 from service.model import now
@@ -12,7 +13,9 @@ from service.model import now
 
 @pytest.fixture
 def objects(tmp_path: Path) -> LocalObjectStore:
-    return LocalObjectStore(tmp_path, LinkSigner(b"secret", now))
+    disk = Disk(tmp_path, 0)
+    disk.prepare()
+    return LocalObjectStore(disk, LinkSigner(b"secret", now))
 
 
 def test_a_directory_that_went_and_came_again_meanwhile_is_no_failure(
