@@ -138,7 +138,7 @@ class LocalObjectStore:
 
     def _delete(self, path: Path) -> None:
         path.unlink(missing_ok=True)
-        for parent in path.relative_to(self._objects).parents:
+        for parent in path.relative_to(self._objects).parents[:-1]:
             try:
                 (self._objects / parent).rmdir()
             except FileNotFoundError:
@@ -146,8 +146,8 @@ class LocalObjectStore:
             except OSError as error:
                 if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
                     raise
-                _sync_directory(self._objects / parent)
-                return
+                return _sync_directory(self._objects / parent)
+        return _sync_directory(self._objects)
 
     async def list(self, prefix: str) -> AsyncIterator[StoredObject]:
         """See `ObjectStore`."""

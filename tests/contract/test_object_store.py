@@ -151,3 +151,15 @@ async def test_an_upload_link_says_what_to_send_and_until_when(objects: ObjectSt
 
 async def test_a_store_that_works_passes_its_check(objects: ObjectStore) -> None:
     await objects.check()
+
+
+async def test_tidying_leaves_objects_alone(objects: ObjectStore) -> None:
+    key = new_key()
+    await objects.put(key, b"bytes", "image/png")
+    for _ in range(2):
+        await objects.tidy(timedelta())
+    assert await contents(objects, key) == b"bytes"
+
+
+async def test_a_store_with_room_takes_a_picture(objects: ObjectStore) -> None:
+    await objects.check_room(10 * 2**20)

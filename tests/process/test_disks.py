@@ -24,14 +24,14 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 
 async def until_ready(server: Server, *, ready: bool) -> None:
     """Return when the server says so; a good outcome counts for 2 seconds."""
-    while ((await server.api.get("/health/ready")).status == 200) is not ready:
+    while ((await server.api.get("/health/ready")).status == 200) is not ready:  # noqa: ASYNC110
         await asyncio.sleep(0.1)
 
 
 async def until_swept(server: Server) -> None:
-    """Return after two rounds of sweep have begun and one has ended."""
+    """Return after a round of sweep, which is what makes the ballast."""
     ballast = server.data / "ballast"
-    while not (ballast.exists() and ballast.stat().st_size):
+    while not (ballast.exists() and ballast.stat().st_size):  # noqa: ASYNC110
         await asyncio.sleep(0.1)
 
 
