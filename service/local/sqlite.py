@@ -9,7 +9,7 @@ import secrets
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from importlib import resources
@@ -123,12 +123,14 @@ class SqliteRepository:
                 return change(connection)
 
         def transaction(connection: sqlite3.Connection) -> T:
-            try:
-                return once(connection)
-            except sqlite3.OperationalError as error:
-                if not (deletes and _lacks_room(error) and self._make_room()):
-                    raise
-                return once(connection)
+            # The log has room for others once its changes are in the database itself.
+            for make_room in (lambda: _checkpoint(connection), self._make_room) if deletes else ():
+                try:
+                    return once(connection)
+                except sqlite3.OperationalError as error:
+                    if not _lacks_room(error) or not make_room():
+                        raise
+            return once(connection)
 
         try:
             return await self._run("write", transaction)
@@ -346,6 +348,13 @@ def _rewrite_version(connection: sqlite3.Connection) -> None:
     """Write the version as it is: the smallest change that a commit has to bring to the disk."""
     (found,) = connection.execute("PRAGMA user_version").fetchone()
     connection.execute(f"PRAGMA user_version = {found}")
+
+
+def _checkpoint(connection: sqlite3.Connection) -> bool:
+    """Bring changes from the log into the database, so that the log's room is used anew. Waits for nobody."""
+    with suppress(sqlite3.OperationalError):
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    return True
 
 
 def _lacks_room(error: sqlite3.OperationalError) -> bool:

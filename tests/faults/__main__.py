@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import click
 
 from bootstrap.emulator import Emulator, running_emulator
-from tests.faults import attack, bodies, calls, contract, deaths, machine, memory, races, soak, uploads
+from tests.faults import attack, bodies, calls, contract, deaths, machine, memory, races, shortages, soak, uploads
 from tests.faults.tally import HEADING, Tally
 
 
@@ -24,6 +24,8 @@ class Run:
     faults: int
     kills: int
     terms: int
+    disks: int
+    descriptors: int
     races: int
     equal: int
     cases: int
@@ -39,6 +41,8 @@ SECTIONS: dict[str, Callable[[Run], Awaitable[list[Tally]]]] = {
     "faults": lambda run: calls.measure(run.emulator, run.seed, run.faults),
     "kills": lambda run: deaths.measure_kills(run.place, run.seed, run.kills),
     "terms": lambda run: deaths.measure_terms(run.place, run.seed, run.terms),
+    "disks": lambda run: shortages.measure_disks(run.place, run.seed, run.disks),
+    "descriptors": lambda run: shortages.measure_descriptors(run.place, run.seed, run.descriptors),
     "races": lambda run: races.measure(run.place, run.emulator, run.seed, run.races),
     "equal": lambda run: races.measure(run.place, run.emulator, run.seed, run.equal, races.CROWDS),
     "cases": lambda run: contract.measure(run.place, run.seed, run.cases),
@@ -57,6 +61,8 @@ SECTIONS: dict[str, Callable[[Run], Awaitable[list[Tally]]]] = {
 @click.option("--faults", default=2000, show_default=True, help="Spoiled calls to S3 and DynamoDB, at least.")
 @click.option("--kills", default=1000, show_default=True, help="kill -9 of a server under load.")
 @click.option("--terms", default=200, show_default=True, help="SIGTERM of a server under load.")
+@click.option("--disks", default=100, show_default=True, help="Disks that are filled under a server's load.")
+@click.option("--descriptors", default=100, show_default=True, help="Times that a server may open no more files.")
 @click.option("--races", default=1000, show_default=True, help="Races of each kind on each backend.")
 @click.option(
     "--equal", default=20, show_default=True, help="Crowds of 50 equal requests of each kind on each backend."

@@ -124,8 +124,8 @@ class Visitor:
         return details
 
     def told(self, answer: Answer, *right: int) -> bool:
-        """Return whether it was done; write down an answer that is neither that nor "unavailable"."""
-        if answer.status not in {*right, 503}:
+        """Return whether it was done; write down an answer that is neither that nor "not now"."""
+        if answer.status not in {*right, 503, 507}:
             self.ledger.wrong.append(f"an untrue answer: {answer.outcome} in place of {right}")
         return answer.status in right
 
