@@ -89,6 +89,7 @@ OPERATIONS = (
         errors=(
             errors.InvalidJson, errors.InvalidTags, errors.Forbidden, errors.UserMismatch, errors.NotFound,
             errors.PreconditionFailed, errors.TooLarge, errors.UnsupportedMediaType, errors.TooManyRequests,
+            errors.InsufficientStorage,
         ),
     ),
     Operation(

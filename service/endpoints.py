@@ -243,6 +243,7 @@ async def get_content(call: Call) -> ApiResponse:
 
 async def edit_image(call: Call) -> ApiResponse:
     """Change an image's title, description, tags or visibility."""
+    await call.services.depot.objects.check_room(0)
     changes = await read_json(call.request, schemas.EditBody(partial=call.caller.may_leave_out))
     user_id = call.writer(changes.pop("user_id", None))
     image = await call.services.images.edit(

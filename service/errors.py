@@ -337,7 +337,7 @@ class NotReady(Unavailable):
 
 
 class InsufficientStorage(Unavailable):
-    """The disk has no room for another image. Images that are stored can be viewed and deleted."""
+    """The disk has no room for uploads and edits. Images that are stored can be viewed and deleted."""
 
     status, code, title = 507, "insufficient_storage", "The storage is full"
     retry_after = 60  # seconds

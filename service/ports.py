@@ -65,7 +65,7 @@ class ObjectStore(Protocol):
         """Return what makes links to any objects; equal times give equal links, as long as the credentials last."""
 
     async def check_room(self, size: int) -> None:
-        """Raise InsufficientStorage where an upload of so many bytes would find no room."""
+        """Raise InsufficientStorage where so many bytes more would find no room: before uploads and edits."""
 
     async def tidy(self, age: timedelta) -> None:
         """Remove what unfinished writes left that last wrote so long ago, by the store's clock. Repeatable."""

@@ -132,8 +132,8 @@ class Settings:
     disk_reserve: int = _setting(
         128 * 2**20,
         _count,
-        "The local backend's free disk space, in bytes, that uploads never use. Below it uploads answer 507, and "
-        "deletes and sweeps go on. 0: no reserve.",
+        "The local backend's free disk space, in bytes, that uploads never use. Below it uploads and edits answer "
+        "507; views, deletes and sweeps go on. 0: no reserve.",
     )
     bucket: str = _setting("pixdepot", str, "The aws backend's S3 bucket.")
     table: str = _setting("image-metadata", str, "The aws backend's DynamoDB table.")

@@ -49,11 +49,11 @@ class UploadService:
             raise InvalidRequest("See errors for what is wrong with each field.", {"file_size": [message]})
         if (expected.file_size or 0) > limit:
             raise TooLarge(f"A picture may have {limit:,} bytes.")
+        await self._objects.check_room(expected.file_size or 0)
         upload, begun = self._depot.new_upload(details, expected), False
         if idempotency_key is not None:
             claimed = await self._depot.claimed("begin_upload", idempotency_key, upload)
             upload, begun = claimed.upload, claimed.state is not None
-        await self._objects.check_room(expected.file_size or 0)
         if not begun:
             await self._depot.check_quota(details.user_id, expected.file_size or 1)
             await self._records.begin(upload)

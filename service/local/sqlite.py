@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
@@ -99,7 +100,7 @@ class SqliteRepository:
             for name in self._threads:
                 self._connections[name] = await self._run(name, lambda _: connect(self._path))
             await self._write(migrate)
-            await self.secret()  # reads and writes: what is damaged shows now
+            await self.secret()  # what is damaged shows now
         except sqlite3.DatabaseError as error:
             remedy = _REMEDIES.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, "")
             raise Unavailable(f"{self._path} cannot be opened: {error}.{remedy}") from error
@@ -124,7 +125,8 @@ class SqliteRepository:
 
         def transaction(connection: sqlite3.Connection) -> T:
             # The log has room for others once its changes are in the database itself.
-            for make_room in (lambda: _checkpoint(connection), self._make_room) if deletes else ():
+            rooms: tuple[Callable[[], bool], ...] = (partial(_checkpoint, connection), self._make_room)
+            for make_room in rooms if deletes else ():
                 try:
                     return once(connection)
                 except sqlite3.OperationalError as error:
@@ -141,14 +143,13 @@ class SqliteRepository:
         """See `ImageRepository`."""
 
         def change(connection: sqlite3.Connection) -> bytes:
-            fresh = ("cursor", secrets.token_bytes(32))
-            connection.execute("INSERT INTO secrets VALUES (?, ?) ON CONFLICT DO NOTHING", fresh)
-            (value,) = connection.execute("SELECT value FROM secrets WHERE name = 'cursor'").fetchone()
-            return bytes(value)
+            fresh = secrets.token_bytes(32)
+            connection.execute("INSERT INTO secrets VALUES ('cursor', ?) ON CONFLICT DO NOTHING", (fresh,))
+            return _secret(connection) or fresh
 
-        if self._secret is None:
-            self._secret = await self._write(change)
-        return self._secret
+        secret = self._secret or await self._read(_secret) or await self._write(change)
+        self._secret = secret
+        return secret
 
     async def claim(self, claim: Claim) -> Claim:
         """See `ImageRepository`."""
@@ -335,6 +336,8 @@ def migrate(connection: sqlite3.Connection) -> None:
     (found,) = connection.execute("PRAGMA user_version").fetchone()
     if found > _VERSION:
         raise Unavailable("The data directory was written by a newer Pixdepot.")
+    if found == _VERSION:
+        return  # nothing is written, so that a full disk is no reason not to start
     connection.create_function("fold", 1, fold, deterministic=True)
     for version in range(found + 1, _VERSION + 1):
         # Statement by statement: executescript would commit first.
@@ -370,6 +373,11 @@ def _statements(script: str) -> list[str]:
             statements.append(rest)
             rest = ""
     return statements
+
+
+def _secret(connection: sqlite3.Connection) -> bytes | None:
+    row = connection.execute("SELECT value FROM secrets WHERE name = 'cursor'").fetchone()
+    return bytes(row[0]) if row else None
 
 
 def _insert(table: str, row: Mapping[str, object]) -> str:
