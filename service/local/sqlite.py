@@ -147,9 +147,10 @@ class SqliteRepository:
             connection.execute("INSERT INTO secrets VALUES ('cursor', ?) ON CONFLICT DO NOTHING", (fresh,))
             return _secret(connection) or fresh
 
-        secret = self._secret or await self._read(_secret) or await self._write(change)
-        self._secret = secret
-        return secret
+        if self._secret is None:
+            found = await self._read(_secret)
+            self._secret = await self._write(change) if found is None else found
+        return self._secret
 
     async def claim(self, claim: Claim) -> Claim:
         """See `ImageRepository`."""

@@ -124,10 +124,10 @@ async def life(directory: Path, one_round: Round, rounds: int, name: str) -> lis
     async with serving(directory) as server:
         await ledger.audit(server.api)
         data = server.data
+    for left in (data / "tmp").iterdir():  # a day later, sweep clears what writes left
+        os.utime(left, times=(0, 0))
     async with open_service(Settings(data_dir=data), tomorrow) as later:
         ledger.wrong += await left_over(later)
-    for left in (data / "tmp").iterdir():  # a day later, the next start clears what writes left
-        os.utime(left, times=(0, 0))
     async with serving(directory) as server:
         await ledger.audit(server.api)
     if left_files := [*(data / "tmp").iterdir()]:
