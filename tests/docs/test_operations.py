@@ -1,6 +1,7 @@
-"""A backup of a server that is busy, and a restore from it, as docs/operations.md says."""
+"""A backup of a server that is busy, a restore from it, and the way out of a full disk: docs/operations.md."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,6 +11,9 @@ from tests.docs.installing import program
 from tests.docs.pages import runs, typed
 from tests.pictures import picture, sha256_of
 from tests.process.servers import serving
+from tests.servers.disks import mounted
+
+_MIB = 2**20
 
 
 @asynccontextmanager
@@ -54,3 +58,23 @@ async def test_a_backup_made_while_others_upload_and_delete_has_every_picture_fr
             assert sha256_of((await server.api.download(image_id)).body) == sha256_of(data)
         assert (await server.api.fetch(server.url + link)).body == pictures[0]  # given out before
         assert (await server.api.upload()).status == 201
+
+
+@runs("docs/operations.md", "df -h")
+async def test_a_full_disk_takes_uploads_again_once_what_broken_uploads_left_is_removed(
+    script: str, tmp_path: Path
+) -> None:
+    data, reserve = picture(noise=True), {"PIXDEPOT_DISK_RESERVE": str(4 * _MIB)}
+    with mounted(tmp_path / "data", 16 * _MIB) as disk:
+        async with serving(tmp_path, **reserve) as server:
+            kept = (await server.api.uploaded(data))["image_id"]
+            left = disk.place / "tmp" / "of-a-server-that-was-killed"
+            left.write_bytes(bytes(6 * _MIB))
+            os.utime(left, times=(0, 0))
+            disk.fill()
+            assert (await server.api.upload(data)).outcome == (507, "insufficient_storage")
+            await typed(script.replace("pixdepot-data", "data"), tmp_path, **reserve)
+            assert (await server.api.upload(data)).status == 201
+            assert sha256_of((await server.api.download(kept)).body) == sha256_of(data)
+            while (await server.api.get("/health/ready")).status != 200:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)

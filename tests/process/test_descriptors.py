@@ -8,7 +8,10 @@ from contextlib import AsyncExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from service import model
+from service.errors import Unavailable
 from service.runtime import open_service
 from service.settings import Settings
 from tests.pictures import picture
@@ -98,6 +101,8 @@ async def test_what_cannot_be_listed_is_not_forgotten(tmp_path: Path) -> None:
             await depot.records.begin(upload)
             await depot.objects.put(depot.sealed_key(image_id), b"bytes", "image/jpeg")
         with starved(os.getpid()):
+            with pytest.raises(Unavailable):
+                [each async for each in depot.objects.list("images/")]
             starving = await runtime.sweeper.sweep()
         fed = await runtime.sweeper.sweep()
         left = [each.key async for each in depot.objects.list("images/")]
