@@ -4,6 +4,7 @@ import asyncio
 import os
 import random
 import resource
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ class Site:
     disk: Disk
     ledger: Ledger
     chance: random.Random
+    answers: Counter[int]  # by their status, of all data directories
     has_ballast: bool = False  # when the disk was filled, and nobody has filled it again
 
 
@@ -53,6 +55,7 @@ async def visits(server: Server, site: Site, name: str, events: Mapping[int, Cal
             nonlocal done
             async with session.request(method, url, headers=headers, data=body or None) as response:
                 answer = Answer(response.status, response.headers, await response.read())
+            site.answers[answer.status] += 1
             if (done := next(steps)) in events:
                 events[done]()
             return answer
@@ -160,14 +163,14 @@ Round = Callable[[Site, str], Awaitable[None]]
 
 
 @contextmanager
-def _sited(directory: Path, name: str) -> Iterator[Site]:
+def _sited(directory: Path, name: str, answers: Counter[int]) -> Iterator[Site]:
     with mounted(directory / "data", _SIZE) as disk:
-        yield Site(directory, disk, Ledger(), random.Random(name))
+        yield Site(directory, disk, Ledger(), random.Random(name), answers)
 
 
-async def life(directory: Path, one_round: Round, rounds: int, name: str) -> list[str]:
-    """Let one data directory live through so many rounds; return what is wrong in the end."""
-    with _sited(directory, name) as site:
+async def life(directory: Path, one_round: Round, rounds: int, name: str, answers: Counter[int]) -> list[str]:
+    """Let one data directory live through so many rounds; return what is wrong in the end, and count answers."""
+    with _sited(directory, name, answers) as site:
         wrong = site.ledger.wrong
         for number in range(rounds):
             await one_round(site, f"{name}, round {number}")
@@ -198,12 +201,13 @@ async def _left_by_sweep(later: Runtime) -> list[str]:
 
 async def measure(place: Path, seed: int, what: str, one_round: Round, times: int) -> Tally:
     """Go through so many rounds, one data directory after the other."""
-    tally = Tally(what, times)
+    tally, answers = Tally(what, times), Counter[int]()
     with tally.timed():
         for number, begin in enumerate(range(0, times, _ROUNDS)):
             name = f"{one_round.__name__} {seed} {number}"
             rounds = min(_ROUNDS, times - begin)
-            tally.violations += await life(place / name.replace(" ", "-"), one_round, rounds, name)
+            tally.violations += await life(place / name.replace(" ", "-"), one_round, rounds, name, answers)
+    tally.figures = ", ".join(f"{count} x {status}" for status, count in sorted(answers.items()))
     return tally
 
 
