@@ -14,7 +14,7 @@ from pathlib import Path
 
 from service.errors import InsufficientStorage
 
-from .failures import FULL
+from .failures import FULL, cause
 
 _BALLAST = 2**20  # bytes: dozens of deletes, and each of them makes room for more
 _INODES = 1000  # files that are kept free, on a file system that counts them; or one in 100 of a small one
@@ -32,9 +32,10 @@ class Disk:
     def prepare(self) -> None:
         """Make the directories, give the ballast up if there is no room to start, and try what uploads do.
 
-        A full disk is no reason not to start: deletes must go on.
+        The OSError of what cannot work says what to do about it. A full disk is no reason not to start, since
+        deletes must go on.
         """
-        for each in (self.objects, self.temporary):
+        for each in (self._directory, self.objects, self.temporary):
             each.mkdir(parents=True, exist_ok=True)
         if self._free() < _BALLAST:
             self.release_ballast()
@@ -42,7 +43,7 @@ class Disk:
             self.probe()
         except OSError as error:
             if error.errno not in FULL:
-                raise
+                raise OSError(error.errno, cause(error).rstrip(".")) from error
 
     def check_room(self, size: int = 0) -> None:
         """Raise InsufficientStorage where so many bytes more would leave less than the reserve."""

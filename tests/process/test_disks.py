@@ -130,8 +130,9 @@ async def test_objects_on_another_file_system_are_refused_at_the_start(other: st
         ended = await run(PIXDEPOT, "serve", "--port", "0", "--data", "data", directory=tmp_path)
     assert ended.code == 1
     assert ended.error == (
-        f"Error: The data directory {tmp_path / 'data'} cannot be used. "
-        "objects/ and tmp/ of the data directory are on different file systems: put them on one.\n"
+        f"Error: {tmp_path / 'data'} cannot be used for data: "
+        "objects/ and tmp/ of the data directory are on different file systems: put them on one. "
+        "Set PIXDEPOT_DATA_DIR (or --data) to a directory that this user may write to.\n"
     )
 
 
@@ -140,5 +141,6 @@ async def test_a_read_only_data_directory_is_refused_at_the_start(tmp_path: Path
         ended = await run(PIXDEPOT, "serve", "--port", "0", "--data", "data", directory=tmp_path)
     assert ended.code == 1
     assert ended.error == (
-        f"Error: The data directory {disk.place} cannot be used. The data directory is read-only.\n"
+        f"Error: {disk.place / 'objects'} cannot be used for data: Read-only file system. "
+        "Set PIXDEPOT_DATA_DIR (or --data) to a directory that this user may write to.\n"
     )

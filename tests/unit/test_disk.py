@@ -3,9 +3,10 @@
 import asyncio
 import errno
 import os
+import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -217,7 +218,7 @@ async def test_a_file_system_without_hard_links_is_refused_at_the_start(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "link", link)
-    with pytest.raises(SettingsError, match=f"{tmp_path} cannot be used.* no hard links"):
+    with pytest.raises(SettingsError, match=f"{tmp_path} cannot be used for data.* no hard links"):
         async with open_service(Settings(data_dir=tmp_path)):
             pass
     assert temporary_files(tmp_path) == []
@@ -227,6 +228,19 @@ async def test_a_delete_of_the_last_object_leaves_a_store_that_works(objects: Lo
     await objects.put("images/one/two/original", b"bytes", "image/png")
     await objects.delete("images/one/two/original")
     await objects.check()
+
+
+async def test_a_database_that_takes_no_writes_is_not_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.depot._CHECK_SECONDS", 0.3)
+    async with open_service(Settings(data_dir=tmp_path)) as runtime:
+        depot = runtime.api.services.depot
+        with closing(sqlite3.connect(tmp_path / "pixdepot.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")  # anybody may still read
+            assert await depot.states() == {"database": "unavailable", "storage": "ok"}
+        await depot.records.check()
+        assert await depot.states() == {"database": "ok", "storage": "ok"}
 
 
 async def test_a_check_is_made_once_for_all_and_not_again_for_a_while() -> None:
