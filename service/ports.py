@@ -105,7 +105,10 @@ class ImageRepository(Protocol):
         """Return the READY image with this id."""
 
     async def extend(self, image_id: str, expires_at: datetime) -> Upload | None:
-        """Move the end of a PENDING upload; None when it is not PENDING."""
+        """Move the end of a PENDING upload to this time, unless it is later already; None when it is not PENDING.
+
+        Links that were signed before keep the time that they have. Repeatable.
+        """
 
     async def publish(self, image: Image, *, settled: bool) -> Image | None:
         """Make a PENDING upload READY, and return the image that is READY then: another's, if it came first.

@@ -2,12 +2,14 @@
 
 A transition is one UpdateItem on the condition that the record is in the state it starts from. The SDK's retry of
 a write that was committed, but whose answer was lost, fails that condition: so each transition leaves a nonce of
-its own behind, and finding it there afterwards is success.
+its own behind, and finding it there afterwards is success. The nonces of the last transitions of a kind are kept,
+since somebody else's edit may come before the retry.
 
 IAM actions: dynamodb:GetItem, PutItem, UpdateItem, DeleteItem, Query, BatchGetItem and BatchWriteItem on the two
 tables, and Query on the first one's indexes.
 """
 
+import logging
 import secrets
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from service.errors import Unavailable
 from service.model import (
     CLAIM_LIFE,
     Adopt,
@@ -59,7 +62,10 @@ from .usage import Usage
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
 
+logger = logging.getLogger(__name__)
+
 _FAILED_CONDITION = "ConditionalCheckFailedException"
+_NONCES = 32  # kept of each kind of transition, at least: more than come between a write and its retry
 _TOMBSTONE_LIFE = timedelta(days=30)  # beyond its deadline; then DynamoDB removes what no sweep ever did
 
 
@@ -150,12 +156,19 @@ class DynamoRepository:
 
     async def extend(self, image_id: str, expires_at: datetime) -> Upload | None:
         """See `ImageRepository`."""
-        item = await self._item(image_id)
-        if not item:
-            return None
-        extended = replace(read_upload(item), expires_at=expires_at)
+        upload = await self._pending(image_id)
+        if upload is None or upload.expires_at >= expires_at:
+            return upload
+        extended = replace(upload, expires_at=expires_at)
         changes = {"expires_at": number(milliseconds(expires_at)), **due(image_id, extended.deadline)}
-        return extended if await self._transition("extend", image_id, {State.PENDING}, changes) else None
+        later = "#expires_at < :expires_at", {}
+        if await self._transition("extend", image_id, {State.PENDING}, changes, later):
+            return extended
+        return await self._pending(image_id)  # moved as far by another, or no longer pending
+
+    async def _pending(self, image_id: str) -> Upload | None:
+        item = await self._item(image_id)
+        return read_upload(item) if item and _state(item) is State.PENDING else None
 
     async def publish(self, image: Image, *, settled: bool) -> Image | None:
         """See `ImageRepository`. The object's key is the nonce: it is this attempt's alone."""
@@ -311,34 +324,54 @@ class DynamoRepository:
         further: tuple[str, Attributes] | None = None,
     ) -> bool:
         """Change attributes (None removes one) of a record in one of `states`; False when it is in none."""
-        nonce = secrets.token_hex(8)
-        changes = {**changes, f"{name}_nonce": text(nonce)}
+        nonce, nonces = text(secrets.token_urlsafe(6)), f"{name}_nonces"
         sets = [f"#{key} = :{key}" for key, value in changes.items() if value is not None]
+        sets.append(f"#{nonces} = list_append(:nonce, if_not_exists(#{nonces}, :none))")
         removes = [f"#{key}" for key, value in changes.items() if value is None]
         values = {f":{key}": dict(value) for key, value in changes.items() if value is not None}
+        values |= {":nonce": {"L": [nonce]}, ":none": {"L": []}}
         values |= {f":in_{each}": text(each) for each in states}
         condition = f"#state IN ({', '.join(f':in_{each}' for each in states)})"
         if further:
             condition, values = f"{condition} AND {further[0]}", {**values, **further[1]}
         expression = f"SET {', '.join(sets)}" + (f" REMOVE {', '.join(removes)}" if removes else "")
-        names = {f"#{key}": key for key in (*changes, "state", "updated_at", "deadline")}
+        names = {f"#{key}": key for key in (*changes, nonces, "state", "updated_at", "deadline")}
         used = {alias: key for alias, key in names.items() if alias in f"{expression} {condition}"}
         with translated():
             try:
-                await self._dynamodb.update_item(
+                done: Any = await self._dynamodb.update_item(
                     TableName=self._table,
                     Key={"image_id": text(image_id)},
                     UpdateExpression=expression,
                     ConditionExpression=condition,
                     ExpressionAttributeNames=used,
                     ExpressionAttributeValues=values,
+                    ReturnValues="UPDATED_NEW",
                 )
             except ClientError as error:
                 if error_code(error) != _FAILED_CONDITION:
                     raise
                 item = await self._item(image_id)
-                return item is not None and item.get(f"{name}_nonce") == text(nonce)
+                return item is not None and nonce in item.get(nonces, {"L": []})["L"]
+        await self._drop_old_nonces(image_id, nonces, len(done["Attributes"][nonces]["L"]))
         return True
+
+    async def _drop_old_nonces(self, image_id: str, name: str, found: int) -> None:
+        """Keep the newest of a record's nonces, which come first, where there are too many. It may fail."""
+        if found < 2 * _NONCES:  # one further write for so many
+            return
+        try:
+            with translated():
+                await self._dynamodb.update_item(
+                    TableName=self._table,
+                    Key={"image_id": text(image_id)},
+                    # Whatever has been added meanwhile, as many of the newest stay.
+                    UpdateExpression="REMOVE " + ", ".join(f"#nonces[{n}]" for n in range(_NONCES, found)),
+                    ConditionExpression="attribute_exists(#nonces)",
+                    ExpressionAttributeNames={"#nonces": name},
+                )
+        except (Unavailable, ClientError):
+            logger.warning("old nonces of a record are left for the next transition", exc_info=True)
 
 
 _NO_VARIANTS: tuple[str, Attributes] = ("attribute_not_exists(#variants)", {})

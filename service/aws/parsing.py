@@ -11,7 +11,7 @@ from aiobotocore.parsers import AioJSONParser, AioResponseParserFactory
 from botocore.model import Shape
 
 # What has no times, and bytes in items only.
-_READS = frozenset({"QueryOutput", "GetItemOutput", "BatchGetItemOutput", "ScanOutput"})
+_READS = frozenset({"QueryOutput", "GetItemOutput", "BatchGetItemOutput", "ScanOutput", "UpdateItemOutput"})
 _BYTES = (b'"B"', b'"BS"')
 
 

@@ -190,9 +190,10 @@ class SqliteRepository:
             row = _row(connection, image_id, {State.PENDING})
             if row is None:
                 return None
-            upload = replace(read_upload(row), expires_at=expires_at)
+            upload = read_upload(row)
+            upload = replace(upload, expires_at=max(upload.expires_at, expires_at))
             sql = "UPDATE images SET expires_at = ?, deadline = ? WHERE image_id = ?"
-            connection.execute(sql, (to_ms(expires_at), to_ms(upload.deadline), image_id))
+            connection.execute(sql, (to_ms(upload.expires_at), to_ms(upload.deadline), image_id))
             return upload
 
         return await self._write(change)

@@ -178,6 +178,17 @@ async def test_a_failed_upload_keeps_its_reason_and_stays_failed(records: ImageR
     assert await records.publish(the_image(upload), settled=True) is None
 
 
+async def test_an_extension_never_shortens_what_was_granted(records: ImageRepository) -> None:
+    upload = an_upload()
+    await records.begin(upload)
+    later = replace(upload, expires_at=upload.expires_at + timedelta(hours=1))
+    assert await records.extend(upload.image_id, later.expires_at) == later
+    for sooner in (upload.expires_at, later.expires_at, upload.created_at):
+        assert await records.extend(upload.image_id, sooner) == later
+    assert await records.upload(upload.image_id) == later
+    assert not await records.retire(upload.image_id, {State.PENDING}, NOON, due=later.deadline - SECOND)
+
+
 async def test_a_published_image_cannot_fail(records: ImageRepository) -> None:
     image = await published(records, an_upload())
     assert not await records.fail(image.image_id, Failure("invalid_image", "No."))
