@@ -5,6 +5,7 @@ Each step either works, or names the likely cause and the remedy. What it writes
 
 import re
 import secrets
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -87,6 +88,7 @@ class Examination:
         """Do every step in turn; those after one that failed, as far as they make sense without it."""
         ways: list[tuple[str, Callable[[], Awaitable[None]]]] = [
             ("ask the database", self.records.check),
+            ("look for damage", self.records.examine),
             ("keep a record", self._keep_a_record),
             ("ask the storage", self.objects.check),
             ("sign an upload", self._sign),
@@ -202,7 +204,7 @@ def _explained(name: str, error: PixdepotError | ClientError) -> Step:
         code = str(details.get("Code", ""))
         refused = f"{cause.operation_name} was refused: {_named(code, str(details.get('Message', '')))}."
         return Step(name, refused, _REMEDIES.get(code, _ADVICE))
-    remedy = _UNREACHABLE if cause is not None else _ADVICE
+    remedy = _UNREACHABLE if cause is not None and not isinstance(cause, sqlite3.Error) else _ADVICE
     return Step(name, f"{error} ({type(cause or error).__name__})", remedy)
 
 

@@ -180,3 +180,6 @@ class ImageRepository(Protocol):
 
     async def check(self) -> None:
         """Raise Unavailable unless the repository can do its work."""
+
+    async def examine(self) -> None:
+        """Look at all that is stored, and raise Unavailable if any of it is damaged. It may take minutes."""

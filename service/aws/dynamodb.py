@@ -161,7 +161,7 @@ class DynamoRepository:
             return upload
         extended = replace(upload, expires_at=expires_at)
         changes = {"expires_at": number(milliseconds(expires_at)), **due(image_id, extended.deadline)}
-        later = "#expires_at < :expires_at", {}
+        later: tuple[str, Attributes] = ("#expires_at < :expires_at", {})
         if await self._transition("extend", image_id, {State.PENDING}, changes, later):
             return extended
         return await self._pending(image_id)  # moved as far by another, or no longer pending
@@ -307,6 +307,9 @@ class DynamoRepository:
             await self._dynamodb.get_item(
                 TableName=self._index_table, Key={"term": text("check"), "position": text("check")}
             )
+
+    async def examine(self) -> None:
+        """See `ImageRepository`. AWS looks after what it stores."""
 
     async def _item(self, image_id: str) -> Item | None:
         with translated():

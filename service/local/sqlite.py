@@ -35,6 +35,7 @@ from service.model import (
 )
 
 from . import lists
+from .damage import REMEDY, Damage
 from .recent import Recent
 from .rows import (
     IMAGE_COLUMNS,
@@ -54,7 +55,7 @@ T = TypeVar("T")
 _VERSION = 7  # of the schema, kept in PRAGMA user_version
 
 _REMEDIES = {  # by primary result code (https://www.sqlite.org/rescode.html)
-    **dict.fromkeys((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB), " Restore the data directory from a backup."),
+    **dict.fromkeys((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB), f" To repair it, {REMEDY}."),
     **dict.fromkeys(
         (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM),
         " Set PIXDEPOT_DATA_DIR (or --data) to a directory that this user may write to.",
@@ -69,6 +70,7 @@ class SqliteRepository:
 
     def __init__(self, path: Path, read_budget: int, make_room: Callable[[], bool]) -> None:
         self._path, self._budget, self._make_room = path, read_budget, make_room
+        self._damage = Damage(path)
         self._threads: dict[str, ThreadPoolExecutor] = {}
         self._connections: dict[str, sqlite3.Connection] = {}
         self._secret: bytes | None = None
@@ -91,7 +93,8 @@ class SqliteRepository:
             yield repository
         finally:
             for name in repository._connections:
-                await repository._run(name, sqlite3.Connection.close)
+                with suppress(sqlite3.DatabaseError):  # what is durable is so already
+                    await repository._run(name, sqlite3.Connection.close)
             for thread in repository._threads.values():
                 thread.shutdown()
 
@@ -99,11 +102,13 @@ class SqliteRepository:
         try:
             for name in self._threads:
                 self._connections[name] = await self._run(name, lambda _: connect(self._path))
-            await self._write(migrate)
-            await self.secret()  # what is damaged shows now
+            await self._run("write", _in_transaction(migrate))
+            found = await self._run("read", _secret)
+            self._secret = found or await self._run("write", _in_transaction(_new_secret))
         except sqlite3.DatabaseError as error:
             remedy = _REMEDIES.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, "")
             raise Unavailable(f"{self._path} cannot be opened: {error}.{remedy}") from error
+        await self._damage.look()
 
     async def _run(self, name: str, work: Callable[[Any], T]) -> T:
         loop = asyncio.get_running_loop()
@@ -112,16 +117,12 @@ class SqliteRepository:
     async def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         try:
             return await self._run("read", query)
-        except sqlite3.OperationalError as error:
-            raise Unavailable("The database does not answer.") from error
+        except sqlite3.DatabaseError as error:
+            raise self._damage.unavailable(error) from error
 
     async def _write(self, change: Callable[[sqlite3.Connection], T], *, deletes: bool = False) -> T:
         """Return what a change returns, in a transaction; what `deletes` may use the last room on the disk."""
-
-        def once(connection: sqlite3.Connection) -> T:
-            connection.execute("BEGIN IMMEDIATE")
-            with connection:
-                return change(connection)
+        once = _in_transaction(change)
 
         def transaction(connection: sqlite3.Connection) -> T:
             # The log has room for others once its changes are in the database itself.
@@ -136,20 +137,13 @@ class SqliteRepository:
 
         try:
             return await self._run("write", transaction)
-        except sqlite3.OperationalError as error:
-            raise Unavailable("The database does not answer.") from error
+        except sqlite3.DatabaseError as error:
+            raise self._damage.unavailable(error) from error
 
     async def secret(self) -> bytes:
         """See `ImageRepository`."""
-
-        def change(connection: sqlite3.Connection) -> bytes:
-            fresh = secrets.token_bytes(32)
-            connection.execute("INSERT INTO secrets VALUES ('cursor', ?) ON CONFLICT DO NOTHING", (fresh,))
-            return _secret(connection) or fresh
-
         if self._secret is None:
-            found = await self._read(_secret)
-            self._secret = await self._write(change) if found is None else found
+            self._secret = await self._read(_secret) or await self._write(_new_secret)
         return self._secret
 
     async def claim(self, claim: Claim) -> Claim:
@@ -315,12 +309,38 @@ class SqliteRepository:
         return await self._write(lambda connection: connection.execute(sql, values).rowcount == 1, deletes=True)
 
     async def check(self) -> None:
-        """See `ImageRepository`. It reads, and commits a transaction, as uploads do."""
+        """See `ImageRepository`. It reads, and commits a transaction, as uploads do.
+
+        Damage that was seen is remembered until it is gone.
+        """
         await self._checked()
 
     async def _check(self) -> None:
+        if await self._damage.gone():
+            for name in self._connections:  # pages that were damaged may be in memory still
+                await self._run(name, lambda connection: connection.execute("PRAGMA shrink_memory"))
         await self._read(lambda connection: connection.execute("SELECT 1 FROM images LIMIT 1").fetchall())
         await self._write(_rewrite_version)
+
+    async def examine(self) -> None:
+        """See `ImageRepository`."""
+        await self._damage.look(None, titles=True)
+
+
+def _in_transaction(change: Callable[[sqlite3.Connection], T]) -> Callable[[sqlite3.Connection], T]:
+    def transaction(connection: sqlite3.Connection) -> T:
+        connection.execute("BEGIN IMMEDIATE")
+        with connection:
+            return change(connection)
+
+    return transaction
+
+
+def _new_secret(connection: sqlite3.Connection) -> bytes:
+    fresh = ("cursor", secrets.token_bytes(32))
+    connection.execute("INSERT INTO secrets VALUES (?, ?) ON CONFLICT DO NOTHING", fresh)
+    (value,) = connection.execute("SELECT value FROM secrets WHERE name = 'cursor'").fetchone()
+    return bytes(value)
 
 
 def connect(path: Path) -> sqlite3.Connection:
