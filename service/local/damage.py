@@ -43,7 +43,7 @@ class Damage:
         return Unavailable(f"The database is damaged: {REMEDY}.")
 
     async def gone(self) -> bool:
-        """Return whether damage that was seen is gone. Raises Unavailable unless a check finds that within 2 seconds."""
+        """Return whether damage that was seen is gone. Raises Unavailable while a check does not find it gone."""
         if not self._seen:
             return False
         if await asyncio.to_thread(found, self._path, _BRIEFLY, titles=True) != "":

@@ -239,3 +239,14 @@ def write(connection: sqlite3.Connection, image: Image) -> None:
 def remove(connection: sqlite3.Connection, image_id: str) -> None:
     """Take an image out of its lists."""
     connection.execute("DELETE FROM listed WHERE image_id = ?", (image_id,))
+
+
+def differences(connection: sqlite3.Connection) -> tuple[list[str], list[str]]:
+    """Return the ids of READY images that are in no list, and of those in lists that are not READY."""
+    unlisted = "images LEFT JOIN listed USING (image_id) WHERE state = 'ready' AND listing IS NULL"
+    unready = "listed LEFT JOIN images USING (image_id) WHERE state IS NOT 'ready'"
+    missing, stale = (
+        [image_id for (image_id,) in connection.execute(f"SELECT image_id FROM {each}")]  # noqa: S608 - our own
+        for each in (unlisted, unready)
+    )
+    return missing, stale

@@ -142,9 +142,9 @@ class SqliteRepository:
 
     async def secret(self) -> bytes:
         """See `ImageRepository`."""
-        if self._secret is None:
-            self._secret = await self._read(_secret) or await self._write(_new_secret)
-        return self._secret
+        known = self._secret or await self._read(_secret) or await self._write(_new_secret)
+        self._secret = known
+        return known
 
     async def claim(self, claim: Claim) -> Claim:
         """See `ImageRepository`."""
@@ -281,8 +281,19 @@ class SqliteRepository:
         return await self._read(lambda connection: int(connection.execute(sql, (user_id,)).fetchone()[0]))
 
     async def mend_lists(self, young: datetime, *, dry_run: bool) -> Mended:  # noqa: ARG002
-        """See `ImageRepository`. Here lists change in the transaction that changes the image."""
-        return Mended()
+        """See `ImageRepository`. Lists lack something only where the database was recovered from a damaged one."""
+        missing, stale = await self._read(lists.differences)
+
+        def change(connection: sqlite3.Connection) -> None:
+            for image_id in stale:
+                lists.remove(connection, image_id)
+            for image_id in missing:
+                if image := _ready(connection, image_id):
+                    lists.write(connection, image)
+
+        if not dry_run and (missing or stale):
+            await self._write(change)
+        return Mended(len(missing), len(stale))
 
     async def reindex(self, adopt: Adopt) -> AsyncIterator[Reindexed]:  # noqa: ARG002
         """See `ImageRepository`. Here nothing is ever without its lists: opening an older database makes them."""

@@ -6,12 +6,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.api.client import ApiClient
 from tests.docs.installing import program
 from tests.docs.pages import runs, typed
 from tests.pictures import picture, sha256_of
 from tests.process.servers import serving
 from tests.servers.disks import mounted
+from tests.unit.test_damage import write_over
 
 _MIB = 2**20
 
@@ -78,3 +81,32 @@ async def test_a_full_disk_takes_uploads_again_once_what_broken_uploads_left_is_
             assert sha256_of((await server.api.download(kept)).body) == sha256_of(data)
             while (await server.api.get("/health/ready")).status != 200:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize("lost", ["images_due", "listed", "listed_tags", "title_parts_data", "images"])
+@runs("docs/operations.md", "damaged/pixdepot.db")
+async def test_a_damaged_database_is_recovered_as_far_as_it_can_be_read(
+    script: str, tmp_path: Path, lost: str
+) -> None:
+    program("sqlite3")
+    about = {"title": "Ein Überblick", "tags": ["Straße", "b"], "description": "x" * 1000}
+    async with serving(tmp_path) as server:
+        kept = [(await server.api.uploaded(**about))["image_id"] for _ in range(12)]
+        linked = (await server.api.get(f"/images/{kept[0]}")).json["url"].removeprefix(server.url)
+    (tmp_path / "data").rename(tmp_path / "pixdepot-data")
+    write_over(tmp_path / "pixdepot-data" / "pixdepot.db", lost, whole=lost != "images")
+    told = await typed(script, tmp_path)
+    await typed("pixdepot reconcile", tmp_path)
+    (tmp_path / "pixdepot-data").rename(tmp_path / "data")
+    async with serving(tmp_path) as server:
+        listed = {each["image_id"] for each in await server.api.walk()}
+        for filters in ({"tags": "STRASSE"}, {"title": "überblick"}):
+            assert {each["image_id"] for each in await server.api.walk(**filters)} == listed
+        assert listed <= set(kept)
+        if lost == "images":
+            assert set() < listed < set(kept)  # those on other pages
+        else:
+            assert listed == set(kept)
+            assert "0 orphans found" in told.out
+            assert (await server.api.fetch(server.url + linked)).status == 200
+        assert (await server.api.upload()).status == 201

@@ -2,7 +2,7 @@
 
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ TITLE = " ".join(f"word{n}" for n in range(20))
 
 
 @pytest.fixture(scope="module")
-async def library(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Path]:
+async def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a database with more pages than one of everything."""
     path = tmp_path_factory.mktemp("library") / "pixdepot.db"
     async with SqliteRepository.opened(path, BUDGET) as records:
@@ -28,7 +28,7 @@ async def library(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pat
             await published(
                 records, an_upload("ada", title=f"{TITLE} {n}", description="x" * 2000, tags=("a", "b"))
             )
-    yield path
+    return path
 
 
 @pytest.fixture
@@ -45,17 +45,25 @@ def pages(path: Path, name: str) -> list[int]:
     return [number for (number,) in rows]
 
 
+def write_over(path: Path, name: str, *, whole: bool = True) -> None:
+    """Write over all pages of a table or an index; of the middle one alone unless `whole`."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+    found = pages(path, name)
+    with path.open("r+b") as file:
+        for page in found if whole else [found[len(found) // 2]]:
+            file.seek((page - 1) * size)
+            file.write(b"damage. " * (size // 8))
+
+
 @contextmanager
 def written_over(path: Path, name: str) -> Iterator[None]:
     """Write over all pages of a table or an index, and put back what was there at the end."""
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        (size,) = connection.execute("PRAGMA page_size").fetchone()
     before = path.read_bytes()
-    with path.open("r+b") as file:
-        for page in pages(path, name):
-            file.seek((page - 1) * size)
-            file.write(b"damage. " * (size // 8))
+    write_over(path, name)
     try:
         yield
     finally:
@@ -101,12 +109,11 @@ async def test_damage_is_unavailable_is_remembered_and_is_over_when_a_check_find
 async def test_an_examination_finds_damage_that_nothing_came_across(database: Path, name: str) -> None:
     async with SqliteRepository.opened(database, BUDGET) as records:
         await records.examine()
-        with written_over(database, name):
-            with pytest.raises(Unavailable, match=f"{database} is damaged"):
-                await records.examine()
+        with written_over(database, name), pytest.raises(Unavailable, match=f"{database} is damaged"):
+            await records.examine()
 
 
-@pytest.mark.parametrize("name", [name for name in DAMAGED if not name.startswith("title_parts")])
+@pytest.mark.parametrize("name", DAMAGED)
 async def test_a_database_with_damage_in_its_middle_is_not_opened(database: Path, name: str) -> None:
     with written_over(database, name), pytest.raises(Unavailable, match=r"docs/operations\.md"):
         async with SqliteRepository.opened(database, BUDGET):
