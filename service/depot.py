@@ -1,17 +1,16 @@
 """What all operations share: the ports, the limits, the clock; how keys and ids are made."""
 
 import asyncio
-import hashlib
-import json
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import uuid_utils
 
 from . import model
 from .errors import IdempotencyMismatch, ImageGone, QuotaExceeded
+from .fingerprints import fingerprint, matches
 from .inspection import Inspected, Inspector
 from .metrics import Metrics
 from .model import (
@@ -86,7 +85,7 @@ class Depot:
         counts = await self.records.claim(claim)
         if counts.image_id == claim.image_id:
             return Claimed(upload, None, first=True, ours=True)
-        if counts.fingerprint != claim.fingerprint:
+        if not matches(counts.fingerprint, operation, upload.details, upload.expected):
             raise IdempotencyMismatch("Use a new key for another request.")
         created_at, expires_at = counts.created_at, counts.upload_expires_at
         upload = replace(upload, image_id=counts.image_id, created_at=created_at, expires_at=expires_at)
@@ -99,10 +98,9 @@ class Depot:
         return Claimed(upload, state, first=False, ours=ours)
 
     def _claim(self, operation: str, key: str, upload: Upload) -> Claim:
-        asked = json.dumps([operation, asdict(upload.details), asdict(upload.expected)])
-        fingerprint = hashlib.sha256(asked.encode()).hexdigest()
+        asked = fingerprint(operation, upload.details, upload.expected)
         decided = upload.image_id, upload.created_at, upload.expires_at
-        return Claim(upload.details.user_id, key, fingerprint, self.process, *decided)
+        return Claim(upload.details.user_id, key, asked, self.process, *decided)
 
     def is_left_to_sweep(self, upload: Upload) -> bool:
         """Return whether it is too late to go on with an upload: sweep may come to it before that is done."""

@@ -28,7 +28,9 @@ from .model import (
     Visibility,
 )
 
-_UNDER_WAY = timedelta(seconds=2)  # for so long another process's request is taken to be at work; then it is joined
+# For so long another process's request is taken to be at work; then it is joined, which is safe at any time. So is
+# one that begins later than now, by a clock that is ahead of ours.
+_UNDER_WAY = timedelta(seconds=2)
 
 
 class ImageService:
@@ -100,7 +102,7 @@ class ImageService:
                 image = await self._records.image(claimed.upload.image_id)
             elif self._depot.is_left_to_sweep(claimed.upload):
                 image = None
-            elif not claimed.ours and self._depot.clock() < claimed.upload.created_at + _UNDER_WAY:
+            elif not claimed.ours and abs(self._depot.clock() - claimed.upload.created_at) < _UNDER_WAY:
                 raise InFlight("It will be over in a moment.")
             else:
                 image = await self._publish_once(claimed, made)

@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 
+from .clocks import SteadyClock
 from .depot import A_REQUEST, UPLOADS, Depot, batched
 from .model import State, Upload, is_image_id
 
@@ -33,6 +34,7 @@ class Sweeper:
 
     def __init__(self, depot: Depot) -> None:
         self._depot = depot
+        self._now = depot.clock
 
     async def sweep(self) -> Swept:
         """Remove everything that is due now, and return the counts. Repeatable.
@@ -51,7 +53,7 @@ class Sweeper:
 
     async def _round(self) -> Swept:
         found = removed = failed = 0
-        while due := await self._depot.records.due(self._depot.clock(), _BATCH):
+        while due := await self._depot.records.due(self._now(), _BATCH):
             outcomes = await asyncio.gather(*map(self._remove, due), return_exceptions=True)
             errors = [each for each in outcomes if isinstance(each, BaseException)]
             for error in errors:
@@ -83,7 +85,7 @@ class Sweeper:
         if upload.state is State.READY:
             return await self._settle(image_id)
         # Retired first: a complete that is under way finds it gone and takes its own copy away.
-        now = depot.clock()
+        now = self._now()
         if upload.state is not State.DELETED and not await depot.records.retire(
             image_id, {State.PENDING, State.FAILED}, now, due=now
         ):
@@ -97,7 +99,7 @@ class Sweeper:
         if image is None:
             return False
         # What is young may be about to become the image's: its variants are being made anew. It stays due then.
-        now = self._depot.clock()
+        now = self._now()
         if not await self._depot.erase(image_id, keep=image.object_keys, before=now - A_REQUEST):
             return False
         await self._depot.records.settle(image_id, now)
@@ -127,7 +129,11 @@ class Sweeper:
         return upload is None or upload.state is State.READY
 
     async def run(self, interval: float) -> None:
-        """Sweep every `interval` seconds until cancelled. A failed round is logged and the next one tries again."""
+        """Sweep every `interval` seconds until cancelled. A failed round is logged and the next one tries again.
+
+        A clock that jumps ahead meanwhile makes nothing due before it has stayed there for 10 minutes.
+        """
+        self._now = SteadyClock(self._depot.clock)
         while True:
             await asyncio.sleep(interval)
             try:

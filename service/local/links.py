@@ -3,6 +3,8 @@
 A link is relative to the service ("/storage/..."). Its query, or a form's policy, says what it allows and until
 when, and an HMAC-SHA-256 over that and the key proves who said so. The headers to send with a PUT are S3's, so
 that a client needs not know which storage it speaks to.
+
+A link tells the version of its form, and those that tell none are of one before: they are honoured until they end.
 """
 
 import hashlib
@@ -24,6 +26,7 @@ PREFIX = "/storage"
 
 _needs_no_encoding = re.compile(r"[A-Za-z0-9/._~-]+").fullmatch
 
+_VERSION = "2"  # of the form of links: another gets another number, and checks beside the old one's
 _CHECKSUM = "x-amz-checksum-sha256"
 
 
@@ -53,7 +56,7 @@ class LinkSigner:
 
     def __init__(self, secret: bytes, clock: Callable[[], datetime]) -> None:
         key = hmac.digest(secret, b"storage links", hashlib.sha256)
-        self._mac = Mac(key)
+        self._mac, self._key = Mac(key), key
         self._clock = clock
 
     def downloads(self, expires_at: datetime) -> Downloads:
@@ -72,12 +75,14 @@ class LinkSigner:
         if expected.method == "PUT":
             query = {"expires": _stamp(expires_at), "type": expected.content_type}
             query |= {"length": str(expected.file_size), "sha256": expected.sha256 or ""}
+            query |= {"version": _VERSION}
             url = self._url("PUT", key, _encoded(query))
             return SignedUpload("PUT", url, expires_at, headers={**headers, "If-None-Match": "*"})
         size = expected.file_size
         grant = Grant(key, expected.content_type, size or 1, size or max_bytes, expected.sha256, expires_at)
         policy = _encode_policy(grant)
-        fields = {"key": key, **headers, "policy": policy, "signature": self._signature("POST", policy)}
+        signed = {"policy": policy, "signature": self._signature("POST", policy), "version": _VERSION}
+        fields = {"key": key, **headers, **signed}
         return SignedUpload("POST", PREFIX, expires_at, fields=fields)
 
     def check_download(self, key: str, query: Mapping[str, str]) -> Download:
@@ -100,7 +105,7 @@ class LinkSigner:
     def check_post(self, fields: Mapping[str, str]) -> Grant:
         """Return what this form's policy allows, if it is ours, unaltered, in time, and its fields agree."""
         policy = fields.get("policy", "")
-        if not hmac.compare_digest(fields.get("signature", "").encode(), self._signature("POST", policy).encode()):
+        if not self._is_signed(fields, "POST", policy, [policy, []]):
             raise Forbidden("The form's signature does not match its policy.")
         grant = _decode_policy(policy)
         self._check_time(grant.expires_at)
@@ -122,8 +127,7 @@ class LinkSigner:
 
     def _check(self, method: str, key: str, query: Mapping[str, str]) -> None:
         claims = {name: value for name, value in query.items() if name != "signature"}
-        signature = self._signature(method, _resource(key, _encoded(claims)))
-        if not hmac.compare_digest(query.get("signature", "").encode(), signature.encode()):
+        if not self._is_signed(query, method, _resource(key, _encoded(claims)), [key, sorted(claims.items())]):
             raise Forbidden("The link's signature does not match.")
         self._check_time(_instant(claims["expires"]))
 
@@ -131,8 +135,19 @@ class LinkSigner:
         if expires_at <= self._clock():
             raise Forbidden("The link has expired.")
 
+    def _is_signed(self, given: Mapping[str, str], method: str, subject: str, first: list[object]) -> bool:
+        """Return whether the signature is of this subject; in the first form, which told no version, of `first`."""
+        signatures = [self._signature(method, subject)]
+        if "version" not in given:
+            signatures.append(self._first_signature(method, first))
+        return any(hmac.compare_digest(given.get("signature", "").encode(), each.encode()) for each in signatures)
+
     def _signature(self, method: str, subject: str) -> str:
         return self._mac.hexdigest(f"{method} {subject}".encode())
+
+    def _first_signature(self, method: str, signed: list[object]) -> str:
+        digest = hmac.digest(self._key, json.dumps([method, *signed]).encode(), hashlib.sha256)
+        return urlsafe_b64encode(digest).decode().rstrip("=")
 
 
 def _resource(key: str, query: str) -> str:
@@ -148,7 +163,8 @@ def _encoded(claims: Mapping[str, str]) -> str:
 # As dear as all the rest of a link, and the same file names keep coming back.
 @lru_cache(maxsize=4096)
 def _download_query(disposition: str, expires: str, content_type: str) -> str:
-    return _encoded({"disposition": disposition, "expires": expires, "type": content_type})
+    claims = {"disposition": disposition, "expires": expires, "type": content_type, "version": _VERSION}
+    return _encoded(claims)
 
 
 def _encode_policy(grant: Grant) -> str:

@@ -142,9 +142,10 @@ class SqliteRepository:
 
     async def secret(self) -> bytes:
         """See `ImageRepository`."""
-        known = self._secret or await self._read(_secret) or await self._write(_new_secret)
-        self._secret = known
-        return known
+        if self._secret is None:
+            found = await self._read(_secret)
+            self._secret = await self._write(_new_secret) if found is None else found
+        return self._secret
 
     async def claim(self, claim: Claim) -> Claim:
         """See `ImageRepository`."""

@@ -80,6 +80,19 @@ class Halted:
         return halted if name == self._name else method
 
 
+class Watched:
+    """A port that tells when a method of one name is called."""
+
+    def __init__(self, port: Any, name: str) -> None:
+        self._port, self._name = port, name
+        self.calls = asyncio.Queue[None]()
+
+    def __getattr__(self, name: str) -> Any:
+        if name == self._name:
+            self.calls.put_nowait(None)
+        return getattr(self._port, name)
+
+
 @pytest.fixture
 def site(backend: Backend) -> Site:
     return Site(backend)
@@ -256,3 +269,31 @@ async def test_a_request_that_comes_when_sweep_is_about_to_does_not_go_on(site: 
     with pytest.raises(ImageGone):
         await site.upload(site.process(25 * MINUTE - SECOND))
     assert await site.stored(claimed.upload.image_id) == []
+
+
+@pytest.mark.parametrize("ahead", [10 * MINUTE, 3 * HOUR])
+async def test_a_claim_by_a_process_whose_clock_is_ahead_keeps_nobody_waiting(site: Site, ahead: timedelta) -> None:
+    claimed = await site.claim(site.process(ahead))
+    image = await site.upload(site.process())
+    assert image.image_id == claimed.upload.image_id
+    assert await site.listed() == [image]
+
+
+async def test_a_server_whose_clock_is_ahead_for_a_moment_brings_nothing_back(site: Site) -> None:
+    ahead = timedelta()
+    watched = Watched(site.records, "due")
+    process = replace(site.process(), records=watched, clock=lambda: site.began + ahead)
+    image = await site.upload(process)
+    await ImageService(process).delete(image.image_id, site.details.user_id, viewer=None)
+    begun, _ = await UploadService(process).begin(site.details, Expected("PUT", "image/jpeg", len(DATA)))
+    sweeping = asyncio.create_task(Sweeper(process).run(0.05))
+    await asyncio.sleep(0)
+    for hours in (1, 0, 5, 0):
+        ahead = hours * HOUR
+        for _ in range(3):  # the last one begins after the second has ended
+            await watched.calls.get()
+    sweeping.cancel()
+    with pytest.raises(ImageGone):
+        await site.upload(process)
+    assert await site.listed() == []
+    assert await site.records.upload(begun.image_id) == begun
