@@ -4,10 +4,62 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from .errors import Unavailable
+from .model import ByteStream
+from .patience import untimed
 
-_MOST_WAITING = 100
+_MOST_WAITING = 400
+# While others wait, what arrives more slowly keeps only what it fills, and asks again for the rest.
+_SLOW = 256 * 1024  # bytes a second
+_WINDOW = 2.0  # seconds that are looked at
+_LEAST = 64 * 1024  # bytes
+
+
+@dataclass(slots=True, eq=False)
+class Loan:
+    """What one has borrowed of a budget: `held` of the `weight` bytes that it is to fill."""
+
+    budget: "Budget"
+    weight: int
+    held: int
+    received: int = 0
+    _arriving: bool = False
+    _mark: tuple[float, int] = (0.0, 0)
+
+    async def metered(self, chunks: ByteStream) -> ByteStream:
+        """Yield the chunks of a body as they arrive. While others wait, a slow one holds what it has filled only.
+
+        Raises Unavailable when there is no room for more of it in time: what has arrived is lost then.
+        """
+        self._begin()
+        try:
+            async for chunk in chunks:
+                self.received += len(chunk)
+                if self._filled() > self.held:
+                    self._arriving = False
+                    await self.budget.refill(self)
+                    self._begin()
+                yield chunk
+        finally:
+            self._arriving = False
+
+    def _begin(self) -> None:
+        self._arriving, self._mark = True, (asyncio.get_running_loop().time(), self.received)
+
+    def _filled(self) -> int:
+        # A buffer that is full takes twice its room.
+        return min(max(2 * self.received, _LEAST), self.weight)
+
+    def spared(self, now: float) -> int:
+        """Return the bytes to take back, for they arrive too slowly; what arrives in time is measured anew."""
+        since, before = self._mark
+        if not self._arriving or now - since < _WINDOW:
+            return 0
+        slow = self.received - before < _SLOW * (now - since)
+        self._mark = now, self.received
+        return max(self.held - self._filled(), 0) if slow else 0
 
 
 class Budget:
@@ -20,7 +72,9 @@ class Budget:
         """Lend `total` bytes at most, and let nobody wait for more than `patience` seconds."""
         self.total, self._free, self._patience = total, total, patience
         self.refused = 0
+        self._loans: set[Loan] = set()
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._look: asyncio.TimerHandle | None = None
 
     @property
     def lent(self) -> int:
@@ -28,17 +82,30 @@ class Budget:
         return self.total - self._free
 
     @asynccontextmanager
-    async def admitted(self, weight: int) -> AsyncIterator[None]:
+    async def admitted(self, weight: int) -> AsyncIterator[Loan]:
         """Hold so many bytes inside the block; what is heavier than the whole budget waits until it is alone.
 
-        Raises Unavailable when they do not come free in time, or too many wait for theirs already.
+        The wait is not counted in the time that a request has. Raises Unavailable when they do not come free in
+        time, or too many wait for theirs already.
         """
         weight = min(weight, self.total)
         await self._borrow(weight)
+        loan = Loan(self, weight, held=weight)
+        self._loans.add(loan)
         try:
-            yield
+            yield loan
         finally:
-            self._give(weight)
+            self._loans.discard(loan)
+            self._give(loan.held)
+
+    async def refill(self, loan: Loan) -> None:
+        """Lend a loan again what was taken back. Who waits for that holds little, so no two wait for each other.
+
+        Raises Unavailable as `admitted` does.
+        """
+        missing = loan.weight - loan.held
+        await self._borrow(missing)
+        loan.held += missing
 
     async def _borrow(self, weight: int) -> None:
         if weight <= self._free and not self._waiting:
@@ -48,9 +115,11 @@ class Budget:
             raise self._refusal()
         turn = asyncio.get_running_loop().create_future()
         self._waiting.append((weight, turn))
+        self._take_back()
         try:
-            async with asyncio.timeout(self._patience):
-                await turn
+            with untimed():
+                async with asyncio.timeout(self._patience):
+                    await turn
         except BaseException as gone:
             if turn.cancelled():
                 self._waiting.remove((weight, turn))
@@ -64,6 +133,21 @@ class Budget:
     def _refusal(self) -> Unavailable:
         self.refused += 1
         return Unavailable("Too much is being uploaded at once.")
+
+    def _take_back(self) -> None:
+        """Take back what arrives too slowly, now and then, for as long as somebody waits."""
+        loop = asyncio.get_running_loop()
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
+        if not self._waiting:
+            return
+        for loan in self._loans:
+            spared = loan.spared(loop.time())
+            loan.held -= spared
+            self._free += spared
+        self._give(0)
+        self._look = loop.call_later(_WINDOW / 4, self._take_back)
 
     def _give(self, weight: int) -> None:
         """Take bytes back, and lend them to those whose turn it is."""

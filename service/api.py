@@ -18,6 +18,7 @@ from .http import ApiRequest, ApiResponse, Route
 from .identity import Caller
 from .metrics import UNROUTED, Requests
 from .model import ByteStream
+from .patience import limited
 from .problems import problem
 
 logger = logging.getLogger(__name__)
@@ -283,7 +284,8 @@ async def _in_time(route: Route, request: ApiRequest, body: "_Body") -> ApiRespo
     """Return a route's answer. Raises Unavailable when its time is over; what that left behind is swept."""
     try:
         async with asyncio.timeout(_ANSWER_SECONDS) as limit:
-            return await route.endpoint(replace(request, body=body.untimed(limit)))
+            with limited(limit):
+                return await route.endpoint(replace(request, body=body.untimed(limit)))
     except TimeoutError as error:
         raise Unavailable("A backend is too slow.") from error
 

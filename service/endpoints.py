@@ -113,8 +113,9 @@ async def upload_image(call: Call) -> ApiResponse:
     key, most = call.request.idempotency_key, call.services.settings.max_image_bytes
     check_picture(call.request, most)
     await call.services.depot.objects.check_room(call.request.content_length or 0)
-    async with call.services.depot.inspector.admitted(call.request.content_length):
-        said, picture = await read_picture(call.request, most, call.caller.may_leave_out)
+    async with call.services.depot.inspector.admitted(call.request.content_length) as room:
+        metered = replace(call.request, body=room.metered(call.request.body))
+        said, picture = await read_picture(metered, most, call.caller.may_leave_out)
         strips, declared = _strips_location(call, said), picture.declared_type
         details = _details(call, said)
         image = await call.services.images.upload(

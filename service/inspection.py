@@ -12,7 +12,7 @@ from threading import Thread
 from typing import TypeVar
 
 from . import media, memory
-from .admission import Budget
+from .admission import Budget, Loan
 from .errors import InvalidImage, TooLarge, Unavailable
 from .model import Content
 from .settings import Settings
@@ -22,7 +22,7 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 _AT_ONCE = 2  # more threads than cores gain nothing
-_BODY_PATIENCE = 4.0  # seconds for a picture to be let in
+_BODY_PATIENCE = 25.0  # seconds for a picture to be let in: one that waits takes no memory
 _DECODE_PATIENCE = 8.0  # seconds for one that is here already
 _PROCESS = 96 * memory.MIB  # what the process takes when idle (64), and the encoders of variants
 _LULL = 1.0  # seconds without a decode, after which free memory is given back
@@ -52,7 +52,7 @@ class Inspector:
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._lull: asyncio.TimerHandle | None = None
 
-    def admitted(self, size: int | None) -> AbstractAsyncContextManager[None]:
+    def admitted(self, size: int | None) -> AbstractAsyncContextManager[Loan]:
         """Return a context in which a picture of so many bytes may be held in memory; None is any picture.
 
         Enter it before reading the first of them. Raises Unavailable when too many are held already.

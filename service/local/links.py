@@ -81,8 +81,7 @@ class LinkSigner:
         size = expected.file_size
         grant = Grant(key, expected.content_type, size or 1, size or max_bytes, expected.sha256, expires_at)
         policy = _encode_policy(grant)
-        signed = {"policy": policy, "signature": self._signature("POST", policy), "version": _VERSION}
-        fields = {"key": key, **headers, **signed}
+        fields = {"key": key, **headers, "policy": policy, "signature": self._signature("POST", policy)}
         return SignedUpload("POST", PREFIX, expires_at, fields=fields)
 
     def check_download(self, key: str, query: Mapping[str, str]) -> Download:
@@ -168,6 +167,7 @@ def _download_query(disposition: str, expires: str, content_type: str) -> str:
 
 
 def _encode_policy(grant: Grant) -> str:
+    # A list tells that it is the first form of a policy: another would be an object, with its version.
     claims = [grant.key, grant.content_type, grant.least, grant.most, grant.sha256, _stamp(grant.expires_at)]
     return urlsafe_b64encode(json.dumps(claims).encode()).decode()
 

@@ -21,7 +21,9 @@ LIMIT = 512 * 10**6  # bytes
 ANSWERS = {201, 413, 429, 503}
 
 
-async def test_two_hundred_uploads_of_10_mib_at_once_fit_into_512_mb(tmp_path: Path) -> None:
+async def test_two_hundred_uploads_of_10_mib_at_once_fit_into_512_mb(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     photo = picture("PNG", size=(1860, 1870), noise=True)
     assert 9.9 < len(photo) / 2**20 <= 10
     with capped(LIMIT, PIXDEPOT, "serve") as command:
@@ -36,6 +38,7 @@ async def test_two_hundred_uploads_of_10_mib_at_once_fit_into_512_mb(tmp_path: P
             with Pulse(server.port) as pulse:
                 statuses = Counter(await asyncio.gather(*(way() for way in islice(cycle(ways), UPLOADS))))
             peak = server.memory("VmHWM")
+            record_property("accepted of 150", f"{statuses[201]}, {peak / 10**6:.0f} MB")
             assert statuses.keys() <= ANSWERS, statuses
             assert statuses[201] >= 10, statuses
             assert statuses[413] == UPLOADS // 4, statuses

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 from service.admission import Budget
 from service.errors import Unavailable
 from service.media import memory_to_develop
+from service.patience import limited
 from tests.pictures import picture
 
 SOON = 0.01  # seconds: the patience of those who are to lose it
@@ -111,7 +113,7 @@ async def test_who_leaves_in_the_moment_of_its_turn_takes_nothing_along() -> Non
 async def test_the_queue_has_an_end() -> None:
     budget, done = Budget(1, LONG), asyncio.Event()
     async with asyncio.TaskGroup() as visitors:
-        for _ in range(101):
+        for _ in range(401):
             visitors.create_task(holder(budget, 1, done))
         await settled()
         with pytest.raises(Unavailable):
@@ -175,3 +177,94 @@ def test_what_will_be_refused_weighs_nothing(data: bytes) -> None:
 
 def test_neither_does_what_has_too_many_pixels() -> None:
     assert memory_to_develop(picture("WEBP", (300, 201)), max_pixels=PIXELS) == 0
+
+
+class Body:
+    """A body whose bytes come when a test says so."""
+
+    def __init__(self) -> None:
+        self._chunks = asyncio.Queue[bytes]()
+
+    def send(self, size: int) -> None:
+        self._chunks.put_nowait(bytes(size))
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while chunk := await self._chunks.get():
+            yield chunk
+
+
+async def read(budget: Budget, weight: int, body: Body) -> int:
+    async with budget.admitted(weight) as loan:
+        async for _ in loan.metered(aiter(body)):
+            pass
+        return loan.received
+
+
+MIB = 2**20
+
+
+async def test_bodies_that_drip_hold_what_they_have_sent_while_others_wait() -> None:
+    budget, drips = Budget(8 * MIB, LONG), [Body() for _ in range(4)]
+    async with asyncio.TaskGroup() as group:
+        slow = [group.create_task(read(budget, 2 * MIB, body)) for body in drips]
+        await settled()
+        assert budget.lent == budget.total
+        start = asyncio.get_running_loop().time()
+        for _ in range(10):  # honest ones, one after the other
+            async with budget.admitted(7 * MIB):
+                assert budget.lent <= budget.total
+            for body in drips:
+                body.send(1)
+        assert asyncio.get_running_loop().time() - start < 8
+        for body in drips:  # they come to their end all the same
+            body.send(2 * MIB - 10)
+            body.send(0)
+    assert [task.result() for task in slow] == [2 * MIB] * 4
+    assert budget.lent == 0
+
+
+async def test_a_body_that_keeps_coming_keeps_its_room() -> None:
+    budget, body = Budget(8 * MIB, 3.0), Body()
+    task = asyncio.create_task(read(budget, 8 * MIB, body))
+    await settled()
+    waiting = asyncio.create_task(holder(budget, MIB, asyncio.Event()))
+    for _ in range(30):
+        body.send(128 * 1024)
+        assert budget.lent == budget.total
+        await asyncio.sleep(0.1)
+    with pytest.raises(Unavailable):
+        await waiting
+    body.send(0)
+    assert await task == 30 * 128 * 1024
+
+
+async def test_one_whose_room_was_given_to_another_is_refused_when_that_stays() -> None:
+    budget, body = Budget(8 * MIB, 3.0), Body()
+    task = asyncio.create_task(read(budget, 8 * MIB, body))
+    await settled()
+    async with budget.admitted(7 * MIB):
+        body.send(MIB)
+        with pytest.raises(Unavailable):
+            await task
+        assert budget.lent == 7 * MIB
+    assert budget.lent == 0
+
+
+async def test_a_request_s_time_stands_still_while_it_waits() -> None:
+    budget = Budget(1, LONG)
+    async with budget.admitted(1):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await holder(budget, 1, asyncio.Event())
+
+        async def request() -> float:
+            async with asyncio.timeout(0.2) as limit:
+                with limited(limit):
+                    async with budget.admitted(1):
+                        return limit.when() or 0.0
+
+        task = asyncio.create_task(request())
+        await asyncio.wait([task], timeout=0.5)
+        assert not task.done()
+    left = await task - asyncio.get_running_loop().time()
+    assert 0.05 < left <= 0.2

@@ -17,17 +17,8 @@ PACKAGES = ("service", "lambda_adapter", "bootstrap", "pixdepot")
 # Each floor stands on those above it in this list; what is on one floor may lean on its neighbours.
 FLOORS = [
     {
-        "model",
-        "errors",
-        "settings",
-        "logs",
-        "limits",
-        "memory",
-        "metrics",
-        "mac",
-        "tracing",
-        "descriptors",
-        "clocks",
+        *("model", "errors", "settings", "logs", "limits", "memory", "metrics", "mac", "tracing"),
+        *("descriptors", "clocks", "patience"),
     },
     {"http", "fingerprints", "jsonbody", "forms", "media", "search", "jwks", "tokens"},
     {
