@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -132,6 +132,17 @@ async def test_a_slow_body_that_keeps_to_the_rate_is_taken(tmp_path: Path) -> No
             wire.send(BODY[at : at + len(BODY) // 10])
             await asyncio.sleep(0.1)
         assert (await wire.response()).status == 201
+
+
+async def test_bodies_that_drip_deny_nobody_an_upload(tmp_path: Path) -> None:
+    body = json.dumps({**some_details(filename="photo.png"), "image_data": base64_of(LARGE)}).encode()
+    async with served(tmp_path, PATIENT) as service, AsyncExitStack() as dripping:
+        for _ in range(7):  # as large as may be: together more than there is memory for
+            wire = await dripping.enter_async_context(connected(service))
+            wire.send(upload(f"Content-Length: {13 * MIB}"), BODY[:20])
+            await dripping.enter_async_context(trickling(wire, b" " * 600, 0.1))
+        for _ in range(5):
+            assert (await answered(service, upload(f"Content-Length: {len(body)}"), body)).status == 201
 
 
 async def test_a_refused_body_without_end_is_not_read_for_long(tmp_path: Path) -> None:
