@@ -1,4 +1,4 @@
-"""Time that decides what is removed: a clock that jumps ahead removes nothing too early. Standard library only."""
+"""Time that decides what is removed: a clock that jumps removes nothing too early. Standard library only."""
 
 import logging
 import time
@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 logger = logging.getLogger(__name__)
 
-_SLACK = timedelta(minutes=1)  # what a clock may gain between two looks at it
-_DOUBT = 600.0  # seconds for which a jump ahead is not believed
+_SLACK = timedelta(minutes=1)  # what a clock may gain or lose between two looks at it
+_DOUBT = 600.0  # seconds for which a jump is not believed
 
 
 def elapsed() -> float:
@@ -17,9 +17,10 @@ def elapsed() -> float:
 
 
 class SteadyClock:
-    """A clock for deadlines. It follows another, but for a jump ahead of that: which it follows 10 minutes later.
+    """A clock that doubts jumps of another, either way, for 10 minutes; a jump that stays is then believed.
 
-    What it says is never later than what the other says. It knows of jumps since it was made.
+    Meanwhile it is not known which time is right: the one that is told, or the one that was expected. So there
+    are both to ask for. It knows of jumps since it was made. It belongs to one event loop.
     """
 
     def __init__(self, clock: Callable[[], datetime], elapsed: Callable[[], float] = elapsed) -> None:
@@ -27,18 +28,28 @@ class SteadyClock:
         self._right, self._at = clock(), elapsed()
         self._doubtful_since: float | None = None
 
-    def __call__(self) -> datetime:
-        """Return the time."""
+    def earliest(self) -> datetime:
+        """Return the time that it is at least: for deciding that a deadline has come."""
+        return min(self._times())
+
+    def latest(self) -> datetime:
+        """Return the time that it is at most: for granting time, and for deciding that it is not too late."""
+        return max(self._times())
+
+    def likely(self) -> datetime:
+        """Return the time that was to be expected: for what is written down, and compared with other processes'."""
+        return self._times()[1]
+
+    def _times(self) -> tuple[datetime, datetime]:
+        """Return the time that is told, and the one that was to be expected."""
         told, at = self._clock(), self._elapsed()
         expected = self._right + timedelta(seconds=at - self._at)
-        if told > expected + _SLACK:
+        if abs(told - expected) > _SLACK:
             if self._doubtful_since is None:
                 self._doubtful_since = at
-                logger.warning(
-                    "the clock is %s ahead of what it was: nothing more is due by it yet", told - expected
-                )
+                logger.warning("the clock is off by %s from what it was: it is not believed yet", told - expected)
             if at - self._doubtful_since < _DOUBT:
-                return expected
-            logger.warning("the clock stays %s ahead of what it was: it is believed", told - expected)
+                return told, expected
+            logger.warning("the clock stays off by %s from what it was: it is believed", told - expected)
         self._right, self._at, self._doubtful_since = told, at, None
-        return told
+        return told, told

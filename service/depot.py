@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import uuid_utils
 
 from . import model
+from .clocks import SteadyClock
 from .errors import IdempotencyMismatch, ImageGone, QuotaExceeded
 from .fingerprints import fingerprint, matches
 from .inspection import Inspected, Inspector
@@ -64,10 +65,15 @@ class Depot:
     process: str = field(default_factory=lambda: secrets.token_hex(8))
     metrics: Metrics = field(default_factory=Metrics)
     tracer: Tracer | None = None
+    times: SteadyClock = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin to watch the clock."""
+        object.__setattr__(self, "times", SteadyClock(self.clock))
 
     def new_upload(self, details: Details, expected: Expected) -> Upload:
         """Return a fresh upload. Its id is a UUID of version 7 (RFC 9562) and sorts by time."""
-        created = self.clock()
+        created = self.times.likely()
         milliseconds = (created - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
         image_id = str(uuid_utils.uuid7(nanoseconds=milliseconds * 1_000_000))
         return Upload(image_id, details, expected, created, self.expiry())
@@ -104,11 +110,11 @@ class Depot:
 
     def is_left_to_sweep(self, upload: Upload) -> bool:
         """Return whether it is too late to go on with an upload: sweep may come to it before that is done."""
-        return self.clock() >= upload.deadline - _TOO_LATE
+        return self.times.latest() >= upload.deadline - _TOO_LATE
 
     def expiry(self) -> datetime:
         """Return when a link that is signed now dies: at a full second, since S3 counts no finer."""
-        ends = self.clock() + timedelta(seconds=self.settings.upload_ttl)
+        ends = self.times.latest() + timedelta(seconds=self.settings.upload_ttl)
         return ends.replace(microsecond=0) + timedelta(seconds=ends.microsecond > 0)
 
     def earliest_purge(self) -> datetime:
@@ -116,7 +122,7 @@ class Depot:
 
         A retry that found none would take the image for one that was never there.
         """
-        return self.clock() + 2 * A_REQUEST
+        return self.times.latest() + 2 * A_REQUEST
 
     def upload_key(self, image_id: str) -> str:
         """Return the key that the client's link writes to. It is never served."""

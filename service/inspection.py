@@ -22,7 +22,7 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 _AT_ONCE = 2  # more threads than cores gain nothing
-_BODY_PATIENCE = 25.0  # seconds for a picture to be let in: one that waits takes no memory
+_BODY_PATIENCE = 20.0  # seconds for a picture to be let in: one that waits takes no memory
 _DECODE_PATIENCE = 8.0  # seconds for one that is here already
 _PROCESS = 96 * memory.MIB  # what the process takes when idle (64), and the encoders of variants
 _LULL = 1.0  # seconds without a decode, after which free memory is given back

@@ -6,7 +6,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 
-from .clocks import SteadyClock
 from .depot import A_REQUEST, UPLOADS, Depot, batched
 from .model import State, Upload, is_image_id
 
@@ -133,7 +132,7 @@ class Sweeper:
 
         A clock that jumps ahead meanwhile makes nothing due before it has stayed there for 10 minutes.
         """
-        self._now = SteadyClock(self._depot.clock)
+        self._now = self._depot.times.earliest
         while True:
             await asyncio.sleep(interval)
             try:

@@ -297,3 +297,16 @@ async def test_a_server_whose_clock_is_ahead_for_a_moment_brings_nothing_back(si
         await site.upload(process)
     assert await site.listed() == []
     assert await site.records.upload(begun.image_id) == begun
+
+
+async def test_a_server_whose_clock_is_behind_for_a_moment_brings_nothing_back(site: Site) -> None:
+    wrong = timedelta()
+    image = await site.upload(site.process())
+    await ImageService(site.process()).delete(image.image_id, site.details.user_id, viewer=None)
+    await Sweeper(site.process(HOUR)).sweep()
+    assert await site.records.upload(image.image_id) is None
+    process = replace(site.process(HOUR), clock=lambda: site.began + HOUR + wrong)
+    wrong = -HOUR
+    with pytest.raises(ImageGone):
+        await site.upload(process)
+    assert await site.listed() == []

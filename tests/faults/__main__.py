@@ -10,7 +10,20 @@ from tempfile import TemporaryDirectory
 import click
 
 from bootstrap.emulator import Emulator, running_emulator
-from tests.faults import attack, bodies, calls, contract, deaths, machine, memory, races, shortages, soak, uploads
+from tests.faults import (
+    attack,
+    bodies,
+    calls,
+    clocks,
+    contract,
+    deaths,
+    machine,
+    memory,
+    races,
+    shortages,
+    soak,
+    uploads,
+)
 from tests.faults.tally import HEADING, Tally
 
 
@@ -34,6 +47,7 @@ class Run:
     uploads: int
     pictures: int
     hostile: int
+    clocks: int
     minutes: float
 
 
@@ -51,6 +65,7 @@ SECTIONS: dict[str, Callable[[Run], Awaitable[list[Tally]]]] = {
     "uploads": lambda run: uploads.measure(run.place, run.emulator, run.seed, run.uploads),
     "memory": lambda run: memory.measure(run.place, run.seed, run.pictures),
     "attack": lambda run: attack.measure(run.place, run.hostile),
+    "clocks": lambda run: clocks.measure(run.place, run.emulator, run.seed, run.clocks),
     "soak": lambda run: soak.measure(run.place, run.seed, run.minutes),
 }
 
@@ -73,6 +88,7 @@ SECTIONS: dict[str, Callable[[Run], Awaitable[list[Tally]]]] = {
 @click.option("--uploads", default=1000, show_default=True, help="Uploads by the client to each service.")
 @click.option("--pictures", default=1000, show_default=True, help="Photographs in a row, at a server of 512 MiB.")
 @click.option("--hostile", default=50, show_default=True, help="Uploads of each kind that is made to hurt.")
+@click.option("--clocks", default=50, show_default=True, help="Stories of clocks that jump, on each backend.")
 @click.option("--minutes", default=60.0, show_default=True, help="How long the soak lasts.")
 def main(names: tuple[str, ...], **amounts: float) -> None:
     """Break things on purpose, and count what was lost."""

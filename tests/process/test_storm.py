@@ -38,7 +38,7 @@ async def test_two_hundred_uploads_of_10_mib_at_once_fit_into_512_mb(
             with Pulse(server.port) as pulse:
                 statuses = Counter(await asyncio.gather(*(way() for way in islice(cycle(ways), UPLOADS))))
             peak = server.memory("VmHWM")
-            record_property("accepted of 150", f"{statuses[201]}, {peak / 10**6:.0f} MB")
+            record_property("measured", f"{statuses[201]} of 150 uploads accepted in {peak / 10**6:.0f} MB")
             assert statuses.keys() <= ANSWERS, statuses
             assert statuses[201] >= 10, statuses
             assert statuses[413] == UPLOADS // 4, statuses
