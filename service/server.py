@@ -18,7 +18,7 @@ from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import BadHttpMethod, LineTooLong
 from yarl import URL
 
-from . import descriptors
+from . import descriptors, media
 from .api import Api
 from .errors import (
     FieldsTooLarge,
@@ -422,5 +422,6 @@ async def serve(settings: Settings, host: str, port: int, started: Callable[[str
             for each in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(each, stop.set)
             started(f"http://{_authority(host, listening.getsockname()[1])}")
+            await asyncio.to_thread(media.preload)
             await stop.wait()
             sweeping.cancel()

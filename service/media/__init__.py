@@ -95,6 +95,13 @@ def memory_to_develop(data: Bytes, *, max_pixels: int) -> int:
         return 0
 
 
+def preload() -> None:
+    """Load all that decoding needs. Without it a picture seems damaged when no file can be opened any more."""
+    from . import decoding, location, variants  # noqa: F401
+
+    variants.preload()
+
+
 def inspect(data: Bytes, *, max_pixels: int) -> Picture:
     """Return what the bytes are, having decoded them. Repeatable.
 

@@ -48,6 +48,11 @@ _UPRIGHT = MappingProxyType(  # by the EXIF orientation (TIFF 6.0 section 2), on
 _BESIDE = ThreadPoolExecutor(2, "pixdepot-thumbnail")  # encoders let go of the interpreter
 
 
+def preload() -> None:
+    """Load what Pillow loads when it first writes a picture."""
+    Image.preinit()
+
+
 def developed(data: Bytes, content_type: str, max_pixels: int, *, encoding: Encoding) -> Developed:
     """Return a picture of this type with its variants; see `service.media.develop`."""
     picture = opened(data, content_type, max_pixels)

@@ -3,6 +3,8 @@
 import asyncio
 import os
 import resource
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from datetime import timedelta
@@ -22,6 +24,7 @@ PICTURE = picture()
 ADA = {"user_id": "ada"}
 HEALTH = b"GET /health HTTP/1.1\r\nHost: here\r\n\r\n"
 LIMIT = 160
+ROOT = Path(__file__).parents[2]
 
 
 def limited(soft: int, hard: int) -> tuple[str, ...]:
@@ -108,3 +111,22 @@ async def test_what_cannot_be_listed_is_not_forgotten(tmp_path: Path) -> None:
         left = [each.key async for each in depot.objects.list("images/")]
     assert (starving.removed, starving.failed >= 20) == (0, True)
     assert (fed.removed, fed.failed, left) == (20, 0, [])
+
+
+def test_once_all_is_loaded_a_picture_of_any_format_needs_no_other_file(tmp_path: Path) -> None:
+    for kind in ("JPEG", "PNG", "GIF", "WEBP", "AVIF"):
+        (tmp_path / kind).write_bytes(picture(kind, size=(900, 700)))
+    script = """
+import sys
+from pathlib import Path
+from service import media
+media.preload()
+pictures, before = [each.read_bytes() for each in Path(sys.argv[1]).iterdir()], set(sys.modules)
+for data in pictures:
+    for encoding in ("webp", "avif"):
+        media.develop(data, max_pixels=10**7, encoding=encoding)
+    media.without_location(data, media.sniff(data))
+print(sorted(set(sys.modules) - before))
+"""
+    loaded = subprocess.run([sys.executable, "-c", script, tmp_path], cwd=ROOT, check=True, capture_output=True)
+    assert loaded.stdout == b"[]\n"
