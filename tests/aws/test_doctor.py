@@ -22,15 +22,9 @@ STEPS = 11
 
 
 async def test_on_one_machine_all_is_well(tmp_path: Path) -> None:
-<<<<<<< HEAD
     async with serving(tmp_path) as server:
         pass
     ended = await run(PIXDEPOT, "doctor", "--data", str(server.data), directory=tmp_path)
-=======
-    async with serving(tmp_path):  # which makes the data directory
-        pass
-    ended = await run(PIXDEPOT, "doctor", "--data", "data", directory=tmp_path)
->>>>>>> 46bdfa2 (Count doctor's new step, and give the test of one machine its data)
     assert (ended.code, ended.out.count("ok  ")) == (0, STEPS), ended
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from service.errors import Forbidden
 from service.http import ApiRequest
+from service.local.disk import Disk
 from service.local.files import LocalObjectStore
 from service.local.links import LinkSigner
 from service.local.storage import StorageRoutes
@@ -28,7 +29,9 @@ class Site:
     def __init__(self, directory: Path) -> None:
         self.now = LAST_MOMENT
         self.signer = LinkSigner(b"secret", lambda: self.now)
-        self.objects = LocalObjectStore(directory, self.signer)
+        disk = Disk(directory, 0)
+        disk.prepare()
+        self.objects = LocalObjectStore(disk, self.signer)
         self.routes = StorageRoutes(self.objects, self.signer, 100)
 
     async def chunks(self, *chunks: bytes, ends_at: datetime) -> AsyncIterator[bytes]:
