@@ -16,8 +16,9 @@ from xml.etree import ElementTree
 import aiohttp
 from botocore.exceptions import ClientError
 
-from service.errors import PixdepotError
+from service.errors import DepotMismatch, PixdepotError
 from service.model import GRACE, Details, Expected, ImageQuery, SignedUpload, State, Upload, now
+from service.pairing import Pairing
 from service.ports import ImageRepository, ObjectStore
 from service.settings import Settings
 
@@ -90,7 +91,7 @@ class Examination:
             ("ask the database", self.records.check),
             ("look for damage", self.records.examine),
             ("keep a record", self._keep_a_record),
-            ("ask the storage", self.objects.check),
+            ("ask the storage", self._ask_storage),
             ("sign an upload", self._sign),
             ("compare clocks", self._compare_clocks),
             ("preflight as a browser", self._preflight),
@@ -124,6 +125,14 @@ class Examination:
         await self.records.due(now(), 1)
         await self.records.retire(upload.image_id, {State.PENDING}, now())
         await self.records.forget(upload.image_id, now())
+
+    async def _ask_storage(self) -> None:
+        """Ask whether it works, and whether it is the database's."""
+        await self.objects.check()
+        try:
+            await Pairing(self.objects, self.records).check(write=False)
+        except DepotMismatch as mismatch:
+            raise StepFailed(f"{mismatch.title}.", mismatch.detail) from mismatch
 
     async def _sign(self) -> None:
         expected = Expected("PUT", _TYPE, len(_BYTES))

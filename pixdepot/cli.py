@@ -13,7 +13,7 @@ from .commands.pictures import edit, ls, rm, sign
 from .commands.serving import doctor, emulator, openapi, serve
 from .commands.setting_up import bootstrap
 from .commands.terminal import printable
-from .commands.upkeep import migrate, reconcile, reindex, sweep, variants
+from .commands.upkeep import migrate, reconcile, recover, reindex, sweep, variants
 from .commands.uploading import upload
 
 _EPILOG = "A command ends with 0 when all is done, with 1 when something failed, with 2 when it was called wrongly."
@@ -34,7 +34,7 @@ def main() -> None:
 
 _PICTURES = (upload, ls, get, edit, rm, sign)
 _SERVER = (serve, emulator, doctor, openapi, bootstrap)
-_UPKEEP = (sweep, reconcile, reindex, variants, migrate)
+_UPKEEP = (sweep, reconcile, recover, reindex, variants, migrate)
 
 for _command in (*_PICTURES, *_SERVER, *_UPKEEP, completion):
     main.add_command(_command)

@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 Endpoint = Callable[[Call], Awaitable[ApiResponse]]
 
 _ANSWER_SECONDS = 12  # from the end of a request to what is answered, whatever the backends do
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})  # methods that change nothing
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:=@+/-]{1,128}")
 
 
@@ -219,6 +220,8 @@ class Api:
     ) -> tuple[ApiResponse, Exception | None]:
         """Return the answer, and what nobody foresaw if that is why it is a failure."""
         try:
+            if request.method not in _READING:
+                self.services.depot.pairing.check_writable()
             async with undoing.afterwards():  # also when the time is over: it has a little of its own
                 return (await _in_time(route, request, body) if route else self._unrouted(request)), None
         except PixdepotError as error:

@@ -10,7 +10,7 @@ import uuid_utils
 
 from . import model
 from .clocks import SteadyClock
-from .errors import IdempotencyMismatch, ImageGone, QuotaExceeded
+from .errors import DepotMismatch, IdempotencyMismatch, ImageGone, QuotaExceeded, Unavailable
 from .fingerprints import fingerprint, matches
 from .inspection import Inspected, Inspector
 from .metrics import Metrics
@@ -20,13 +20,17 @@ from .model import (
     Expected,
     Image,
     ImageQuery,
+    Original,
     Position,
     State,
     StoredObject,
     Upload,
     Variant,
 )
+from .notes import Note, encoded
+from .pairing import Pairing
 from .ports import ImageRepository, ObjectStore
+from .quarantine import Quarantine
 from .settings import Settings
 from .tracing import Tracer
 
@@ -66,10 +70,14 @@ class Depot:
     metrics: Metrics = field(default_factory=Metrics)
     tracer: Tracer | None = None
     times: SteadyClock = field(init=False)
+    pairing: Pairing = field(init=False)
+    quarantine: Quarantine = field(init=False)
 
     def __post_init__(self) -> None:
-        """Begin to watch the clock."""
+        """Begin to watch the clock, and make what is of this depot alone."""
         object.__setattr__(self, "times", SteadyClock(self.clock))
+        object.__setattr__(self, "pairing", Pairing(self.objects, self.records))
+        object.__setattr__(self, "quarantine", Quarantine(self.objects))
 
     def new_upload(self, details: Details, expected: Expected) -> Upload:
         """Return a fresh upload. Its id is a UUID of version 7 (RFC 9562) and sorts by time."""
@@ -132,6 +140,13 @@ class Depot:
         """Return a new key that nobody outside can write to, for one attempt at publishing."""
         return f"images/{image_id}/{secrets.token_hex(8)}/{ORIGINAL}"
 
+    def note(self, image: Image | Original | Upload) -> bytes:
+        """Return the note that is kept with an image's original, or with what will be one."""
+        said = Note(image.image_id, image.details, image.created_at, image.created_at)
+        if isinstance(image, Image):
+            said = replace(said, updated_at=image.updated_at, sha256=image.content.sha256)
+        return encoded(said)
+
     async def check_quota(self, user_id: str, more: int) -> None:
         """Raise QuotaExceeded when so many bytes more are more than a user may have.
 
@@ -142,11 +157,27 @@ class Depot:
             raise QuotaExceeded(f"A user's images may take {quota:,} bytes: delete some first.")
 
     async def states(self) -> dict[str, str]:
-        """Return "ok" or "unavailable" for each backend, within 5 seconds."""
-        checks = {"database": self.records.check(), "storage": self.objects.check()}
+        """Return "ok" or "unavailable" for each backend, within 5 seconds.
+
+        A storage that belongs to another database is unavailable, too; `pairing` tells of it then.
+        """
+        checks = {"database": self.records.check(), "storage": self._check_storage()}
         timed = (asyncio.wait_for(check, _CHECK_SECONDS) for check in checks.values())
         outcomes = await asyncio.gather(*timed, return_exceptions=True)
         return {name: "unavailable" if error else "ok" for name, error in zip(checks, outcomes, strict=True)}
+
+    async def _check_storage(self) -> None:
+        await self.objects.check()
+        try:
+            await self.pairing.check(fresh=True)
+        except DepotMismatch:
+            raise
+        except Unavailable:
+            return  # whichever does not answer, its own check tells
+
+    async def purge_quarantine(self) -> int:
+        """Delete what has been in quarantine for long enough; return how many objects that was."""
+        return await self.quarantine.purge(self.clock() - timedelta(days=self.settings.quarantine_days))
 
     async def everything(self) -> AsyncIterator[Sequence[Image]]:
         """Yield all published images, newest first, so many at a time."""
@@ -184,7 +215,10 @@ class Depot:
     def puts(self, image: Image, made: Inspected, *, original: bool) -> list[Awaitable[None]]:
         """Return the writes of an image's objects: its variants, and before them the `original` if asked for."""
         content, put = image.content, self.objects.put
-        first = [put(image.object_key, made.data, content.content_type, content.sha256)] if original else []
+        first = []
+        if original:
+            note = self.note(image)
+            first = [put(image.object_key, made.data, content.content_type, content.sha256, note=note)]
         variants = ((each, made.variants[each.name].data) for each in image.variants)
         return [*first, *(put(each.object_key, data, each.content_type) for each, data in variants)]
 

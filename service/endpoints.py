@@ -353,7 +353,7 @@ async def get_readiness(call: Call) -> ApiResponse:
     """Tell whether the backends do their work."""
     states = await call.services.depot.states()
     if set(states.values()) != {"ok"}:
-        raise NotReady(states)
+        raise NotReady(states, call.services.depot.pairing.told)
     return answer({"status": "ok", "dependencies": states})
 
 

@@ -1,6 +1,7 @@
 """Every failure the service can answer with, drawn as one tree.
 
     PixdepotError                    500 internal_error (what dispatch makes of anything unforeseen)
+      TooManyOrphans                 500                          of `pixdepot reconcile` only
       InvalidJson                    400 invalid_json
       InvalidRequest                 400 invalid_request          carries an error per field
         InvalidBase64                400 invalid_base64
@@ -36,6 +37,7 @@
       Unavailable                    503 unavailable              says when to try again (Retry-After)
         NotReady                     503 unavailable              carries each dependency's state
         InsufficientStorage          507 insufficient_storage     says when to try again (Retry-After)
+        DepotMismatch                503 unavailable              for operators only
 
 A detail is read by people: it names fields, limits and remedies, and never repeats what the client sent.
 """
@@ -326,9 +328,9 @@ class Unavailable(PixdepotError):
 class NotReady(Unavailable):
     """Something the service needs is down, and this was the question."""
 
-    def __init__(self, dependencies: Mapping[str, str]) -> None:
+    def __init__(self, dependencies: Mapping[str, str], detail: str = "") -> None:
         self.dependencies = dict(dependencies)
-        super().__init__("See dependencies for what is down.")
+        super().__init__(detail or "See dependencies for what is down.")
 
     @property
     def members(self) -> Mapping[str, object]:
@@ -341,6 +343,19 @@ class InsufficientStorage(Unavailable):
 
     status, code, title = 507, "insufficient_storage", "The storage is full"
     retry_after = 60  # seconds
+
+
+class DepotMismatch(Unavailable):
+    """The database and the storage belong to different depots, or one of them is lost.
+
+    Its detail names both, and the remedies: it is for whoever runs the service, and no client is sent it.
+    """
+
+    title = "The database and the storage do not belong together"
+
+
+class TooManyOrphans(PixdepotError):
+    """So much of the storage belongs to no record that it is the records that may be lost."""
 
 
 def _tree(root: type[PixdepotError]) -> list[type[PixdepotError]]:

@@ -7,7 +7,7 @@ there whole, or pending. The next run goes on; what never comes to an end is swe
 import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -28,7 +28,8 @@ class Migrated:
     """How far it came: of `total` images, how many had which outcome. `copied_bytes` are those of originals.
 
     `copied` ones were not there, or not whole; `updated` ones had older details there; `there` is what was left as
-    it is; `deleted` ones were deleted on either side meanwhile, and stay so; `failed` ones are logged by their id.
+    it is; `deleted` ones were ever deleted at the target, or meanwhile at the source, and stay so; `failed` ones
+    are logged by their id.
     """
 
     total: int
@@ -61,8 +62,11 @@ class Migrator:
         """Go through all images of the source, newest first, and yield the counts so far. Repeatable.
 
         What is there is read and compared, and copied again where it is damaged. With `dry_run` everything is
-        looked at, and nothing written. Raises Unavailable, when those under way have ended; the next run goes on.
+        looked at, and nothing written. Raises Unavailable, when those under way have ended; the next run goes on;
+        DepotMismatch before that.
         """
+        for depot in (self._source, self._target):
+            await depot.pairing.check(fresh=True, write=not dry_run)
         total = 0
         async for images in self._source.everything():
             total += len(images)
@@ -96,6 +100,8 @@ class Migrator:
             return "failed"
 
     async def _migrate(self, image: Image, *, dry_run: bool) -> Outcome:
+        if await self._target.records.is_deleted(image.image_id):
+            return "deleted"
         upload = await self._target.records.upload(image.image_id)
         if upload is None or upload.state is State.PENDING:
             return await self._copy(image, upload, dry_run=dry_run)
@@ -107,19 +113,9 @@ class Migrator:
         objects = {key: await self._read(image, key) for key in image.object_keys}
         if dry_run:
             return "copied"
-        records = self._target.records
-        content, expiry = image.content, self._target.expiry()
-        expected = Expected("PUT", content.content_type, content.file_size, content.sha256)
-        upload = begun or Upload(image.image_id, image.details, expected, image.created_at, expiry)
-        await (records.extend(upload.image_id, expiry) if begun else records.begin(upload))
-        await together(self._put(image, objects), records.prepare(upload))
-        # As it was begun, then as it is: an edit is what moves the time and, since a killed run, the details.
-        published = replace(image, details=upload.details, updated_at=image.created_at)
-        if await records.publish(published, settled=True) is None:
+        if not await publish_copy(self._target, image, begun, lambda: [self._put(image, objects)]):
             await self._target.erase(image.image_id)
             return "deleted"
-        if published != image:
-            await records.edit(image, seen=published)
         return "copied"
 
     async def _compare(self, image: Image, present: Image, *, dry_run: bool) -> Outcome:
@@ -163,8 +159,12 @@ class Migrator:
         types = {each.object_key: each.content_type for each in image.variants}
         types[image.object_key] = image.content.content_type
         digests = {key: hashlib.sha256(data).hexdigest() for key, data in objects.items()}
-        target = self._target.objects
-        await together(*(target.put(key, data, types[key], digests[key]) for key, data in objects.items()))
+        target, notes = self._target.objects, {image.object_key: self._target.note(image)}
+        puts = (
+            target.put(key, data, types[key], digests[key], note=notes.get(key, b""))
+            for key, data in objects.items()
+        )
+        await together(*puts)
         for key, digest in digests.items():
             if await _digest(target, key) != digest:
                 raise InvalidImage("Other bytes have arrived than were sent.")
@@ -179,3 +179,24 @@ async def _digest(objects: ObjectStore, key: str) -> str | None:
     except ObjectMissing:
         return None
     return digest.hexdigest()
+
+
+async def publish_copy(
+    depot: Depot, image: Image, begun: Upload | None, puts: Callable[[], Sequence[Awaitable[None]]]
+) -> bool:
+    """Publish an image that was published elsewhere, or before, when `puts` have stored its objects.
+
+    A run that was killed may have `begun` it. Returns False when it was deleted meanwhile.
+    """
+    records, content, expiry = depot.records, image.content, depot.expiry()
+    expected = Expected("PUT", content.content_type, content.file_size, content.sha256)
+    upload = begun or Upload(image.image_id, image.details, expected, image.created_at, expiry)
+    await (records.extend(upload.image_id, expiry) if begun else records.begin(upload))
+    await together(*puts(), records.prepare(upload))
+    # As it was begun, then as it is: an edit is what moves the time and, since a killed run, the details.
+    published = replace(image, details=upload.details, updated_at=image.created_at)
+    if await records.publish(published, settled=True) is None:
+        return False
+    if published != image:
+        await records.edit(image, seen=published)
+    return True

@@ -280,6 +280,11 @@ class SignedUpload:
     fields: Mapping[str, str] = field(default_factory=dict)
 
 
+def is_hidden(key: str, prefix: str) -> bool:
+    """Return whether a part of an object's key, after the prefix, begins with a dot: lists leave those out."""
+    return "/." in f"/{key[len(prefix) :]}" if prefix.endswith("/") or not prefix else "/." in key[len(prefix) :]
+
+
 def now() -> datetime:
     """Return the time, in the precision the service stores and shows."""
     return milliseconds(datetime.now(UTC))

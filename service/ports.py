@@ -32,14 +32,29 @@ class ObjectStore(Protocol):
 
     origin: str
 
-    async def put(self, key: str, data: bytes, content_type: str, sha256: str | None = None) -> None:
+    async def put(
+        self, key: str, data: bytes, content_type: str, sha256: str | None = None, *, note: bytes = b""
+    ) -> None:
         """Store the bytes durably, replacing what was there. Repeatable.
 
-        Whoever knows their digest (hexadecimal) says it, so that nobody has to find it out again.
+        Whoever knows their digest (hexadecimal) says it, so that nobody has to find it out again. The `note` is
+        kept with the object for as long as that is there.
         """
 
-    async def copy(self, source: str, target: str, content_type: str) -> None:
-        """Store the source's bytes under the target, durably, as one version. Raises ObjectMissing."""
+    async def copy(self, source: str, target: str, content_type: str, *, note: bytes = b"") -> None:
+        """Store the source's bytes under the target, durably, as one version, with this note.
+
+        Raises ObjectMissing.
+        """
+
+    async def note(self, key: str) -> bytes:
+        """Return the note that is kept with an object, empty if it has none. Raises ObjectMissing.
+
+        A note has at most `notes.MOST` bytes.
+        """
+
+    async def annotate(self, key: str, content_type: str, note: bytes) -> None:
+        """Keep another note with an object. Raises ObjectMissing. Repeatable."""
 
     async def open(self, key: str, start: int = 0, stop: int | None = None) -> ByteStream:
         """Return the bytes from `start` up to `stop`, in chunks. Raises ObjectMissing before the first."""
@@ -50,8 +65,17 @@ class ObjectStore(Protocol):
     async def delete(self, *keys: str) -> None:
         """Remove the objects, durably; keys with nothing under them count as removed. Repeatable."""
 
+    async def move(self, source: str, target: str) -> None:
+        """Give an object another key, durably, with all that is kept with it. Raises ObjectMissing.
+
+        An interrupted move leaves it under both keys, or under the first. Repeatable.
+        """
+
     def list(self, prefix: str) -> AsyncIterator[StoredObject]:
-        """Yield the objects whose key begins with `prefix`, in no promised order."""
+        """Yield the objects whose key begins with `prefix`, in no promised order.
+
+        Left out are those that are hidden: a part of the key, after the prefix, begins with a dot.
+        """
 
     async def presign_upload(
         self, key: str, expected: Expected, max_bytes: int, signed_at: datetime, expires_at: datetime
@@ -86,6 +110,12 @@ class ImageRepository(Protocol):
         Asked for by every list: only the first call may take time.
         """
 
+    async def identity(self) -> str | None:
+        """Return the ID of the depot that the repository belongs to; None where it has none yet."""
+
+    async def identify(self, identity: str, *, replacing: str | None = None) -> str:
+        """Store the depot's ID, unless it has another than `replacing`; return the one that counts. Repeatable."""
+
     async def claim(self, claim: Claim) -> Claim:
         """Store a claim, unless its user's key has one that lives when this one begins; return the one that counts.
 
@@ -93,7 +123,10 @@ class ImageRepository(Protocol):
         """
 
     async def begin(self, upload: Upload) -> None:
-        """Store a new PENDING upload, unless there is a record with its id, in any state. Repeatable."""
+        """Store a new PENDING upload, unless there is a record with its id, in any state. Repeatable.
+
+        Nothing is stored, either, for an ID whose image was deleted.
+        """
 
     async def prepare(self, upload: Upload) -> None:
         """Store what lists will need of it, as far as it can be stored before it is published. Repeatable."""
@@ -176,7 +209,13 @@ class ImageRepository(Protocol):
         """Take its deadline, if that has come, from a READY image: nothing is left to sweep. Repeatable."""
 
     async def forget(self, image_id: str, now: datetime) -> bool:
-        """Remove a DELETED record whose deadline has come. False when there is none."""
+        """Remove a DELETED record whose deadline has come. False when there is none.
+
+        The ID of an image that was published stays, and nothing else of it: see `is_deleted`.
+        """
+
+    async def is_deleted(self, image_id: str) -> bool:
+        """Return whether an image with this ID was published here, and deleted since, however long ago."""
 
     async def check(self) -> None:
         """Raise Unavailable unless the repository can do its work."""

@@ -39,8 +39,9 @@ class Rebuilder:
         """Go through all images, and yield the counts so far. Repeatable, and quick where nothing is outdated.
 
         One that fails keeps the variants it has; it is logged, and counted. Links to old variants work until they
-        expire.
+        expire. Raises DepotMismatch.
         """
+        await self._depot.pairing.check(fresh=True, write=not dry_run)
         done = Rebuilt()
         async for images in self._depot.everything():
             outdated = [each for each in images if self._is_outdated(each)]

@@ -18,9 +18,14 @@ class Reindexer:
     def __init__(self, depot: Depot) -> None:
         self._depot = depot
 
-    def reindex(self) -> AsyncIterator[Reindexed]:
-        """Go through every record, and yield the counts so far. One that was cut off is gone on with."""
-        return self._depot.records.reindex(self._adopted)
+    async def reindex(self) -> AsyncIterator[Reindexed]:
+        """Go through every record, and yield the counts so far. One that was cut off is gone on with.
+
+        Raises DepotMismatch.
+        """
+        await self._depot.pairing.check(fresh=True)
+        async for each in self._depot.records.reindex(self._adopted):
+            yield each
 
     async def _adopted(self, original: Original) -> Image | None:
         """Return what an image of the original is here: its bytes verified, under a key that nobody can write to.
@@ -37,7 +42,8 @@ class Reindexer:
             return None
 
     async def _sealed(self, original: Original, sealed: str) -> Image:
-        await self._depot.objects.copy(original.object_key, sealed, original.content_type or UNKNOWN_TYPE)
+        kind, note = original.content_type or UNKNOWN_TYPE, self._depot.note(original)
+        await self._depot.objects.copy(original.object_key, sealed, kind, note=note)
         made = await self._depot.inspector.inspected(await self._depot.whole(sealed))
         variants = variants_beside(sealed, made)
         times = (original.created_at, original.updated_at)

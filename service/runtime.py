@@ -13,6 +13,7 @@ from . import memory, model
 from .api import Api
 from .depot import Depot
 from .endpoints import Services
+from .errors import DepotMismatch
 from .http import Route
 from .identity import Identity
 from .images import ImageService
@@ -24,6 +25,7 @@ from .observed import observed
 from .ports import ImageRepository, ObjectStore
 from .rebuilder import Rebuilder
 from .reconciler import Reconciler
+from .recoverer import Recoverer
 from .reindexer import Reindexer
 from .settings import Settings, SettingsError
 from .sweeper import Sweeper
@@ -51,14 +53,16 @@ class Runtime:
     reconciler: Reconciler
     reindexer: Reindexer
     rebuilder: Rebuilder
+    recoverer: Recoverer
 
 
 @asynccontextmanager
 async def open_service(
-    settings: Settings, clock: Callable[[], datetime] = model.now, *, create: bool = True
+    settings: Settings, clock: Callable[[], datetime] = model.now, *, create: bool = True, paired: bool = True
 ) -> AsyncIterator[Runtime]:
     """Open everything the settings name, in one place, and close it in the opposite order.
 
+    A local database and storage that do not belong together are refused, unless they need not be `paired`.
     Raises SettingsError when the data directory cannot be used or, without `create`, when there is none. AWS need
     not answer yet.
     """
@@ -66,11 +70,13 @@ async def open_service(
         _check_there(settings)
     async with AsyncExitStack() as stack:
         depot, routes = await stack.enter_async_context(_opened_depot(settings, clock))
+        if paired and settings.backend == "local":
+            await _check_pairing(depot, settings)
         identity = await stack.enter_async_context(opened_identity(settings))
         rates = RateLimiter(settings.rate_limit)
         services = Services(ImageService(depot), UploadService(depot), depot, identity, _described, rates)
         api = Api(services, routes)
-        yield Runtime(api, Sweeper(depot), Reconciler(depot), Reindexer(depot), Rebuilder(depot))
+        yield Runtime(api, Sweeper(depot), Reconciler(depot), Reindexer(depot), Rebuilder(depot), Recoverer(depot))
 
 
 @asynccontextmanager
@@ -91,6 +97,30 @@ async def open_migrator(
         source_depot, _ = await stack.enter_async_context(_opened_depot(here, clock))
         target_depot, _ = await stack.enter_async_context(_opened_depot(there, clock))
         yield Migrator(source_depot, target_depot)
+
+
+@asynccontextmanager
+async def open_recoverer(settings: Settings) -> AsyncIterator[Recoverer]:
+    """Open the backend, and what makes records again from its storage; a local database is made where it is lost.
+
+    Raises SettingsError where the local backend has no storage.
+    """
+    directory = settings.data_dir.absolute()
+    if settings.backend == "local" and not (directory / "objects" / "images").is_dir():
+        raise SettingsError(
+            f"{directory} has no images to recover, since there is no objects/images in it: restore that from a "
+            "backup, or name the right directory with --data or PIXDEPOT_DATA_DIR."
+        )
+    async with open_service(settings, paired=False) as runtime:
+        yield runtime.recoverer
+
+
+async def _check_pairing(depot: Depot, settings: Settings) -> None:
+    """Raise SettingsError where what is in the data directory does not belong together."""
+    try:
+        await depot.pairing.check()
+    except DepotMismatch as error:
+        raise SettingsError(f"{settings.data_dir.absolute()}: {error.detail}") from error
 
 
 def _is_there(settings: Settings) -> bool:

@@ -179,6 +179,11 @@ class Settings:
         0, _count, "The most bytes that one user's published images may take. 0: no quota."
     )
     sweep_interval: int = _setting(60, _positive, "Seconds between two rounds of the background sweep.")
+    quarantine_days: int = _setting(
+        30,
+        _positive,
+        "Days that objects without a record stay in quarantine before they are deleted.",
+    )
     auth: str = _setting(
         "open",
         _one_of("open", "jwt"),

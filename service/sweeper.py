@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from .depot import A_REQUEST, UPLOADS, Depot, batched
+from .errors import DepotMismatch, Unavailable
 from .model import State, Upload, is_image_id
 
 logger = logging.getLogger(__name__)
@@ -14,6 +15,7 @@ logger = logging.getLogger(__name__)
 _BATCH = 100  # records, or objects
 _UNDER_WAY = timedelta(minutes=5)  # most uploads have been completed so long after their bytes arrived
 _UNFINISHED = timedelta(hours=1)  # since its last write: every request that wrote it has ended long before
+_PURGED_EVERY = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class Sweeper:
     def __init__(self, depot: Depot) -> None:
         self._depot = depot
         self._now = depot.clock
+        self._next_purge = depot.clock()
 
     async def sweep(self) -> Swept:
         """Remove everything that is due now, and return the counts. Repeatable.
@@ -51,6 +54,7 @@ class Sweeper:
         return swept
 
     async def _round(self) -> Swept:
+        await self._depot.pairing.check()
         found = removed = failed = 0
         while due := await self._depot.records.due(self._now(), _BATCH):
             outcomes = await asyncio.gather(*map(self._remove, due), return_exceptions=True)
@@ -68,7 +72,7 @@ class Sweeper:
         except Exception:
             logger.warning("sweep could not look for bytes that came late", exc_info=True)
             failed += 1
-        return Swept(found + strays, removed + strays, failed + await self._tidy())
+        return Swept(found + strays, removed + strays, failed + await self._tidy() + await self._purge())
 
     async def _tidy(self) -> int:
         """Let the store remove what unfinished writes have left; return the failures."""
@@ -77,6 +81,19 @@ class Sweeper:
         except Exception:
             logger.warning("sweep could not remove unfinished writes", exc_info=True)
             return 1
+        return 0
+
+    async def _purge(self) -> int:
+        """Delete what was in quarantine for long enough, now and then; return the failures."""
+        now = self._now()
+        if now < self._next_purge:
+            return 0
+        try:
+            await self._depot.purge_quarantine()
+        except Exception:
+            logger.warning("sweep could not purge the quarantine", exc_info=True)
+            return 1
+        self._next_purge = now + _PURGED_EVERY
         return 0
 
     async def _remove(self, upload: Upload) -> bool:
@@ -89,8 +106,21 @@ class Sweeper:
             image_id, {State.PENDING, State.FAILED}, now, due=now
         ):
             return False
-        await depot.erase(image_id)
+        await self._erase(image_id)
         return await depot.records.forget(image_id, now)
+
+    async def _erase(self, image_id: str) -> None:
+        """Remove the objects of a deleted image, or of an upload that came to nothing.
+
+        Where the database was restored from an older backup, such an upload may have been published since: what was
+        sealed goes to quarantine.
+        """
+        depot = self._depot
+        sealed = [each.key async for each in depot.objects.list(f"images/{image_id}/")]
+        if sealed and not await depot.records.is_deleted(image_id):
+            await depot.quarantine.add(sealed, depot.clock())
+            sealed = []
+        await depot.objects.delete(depot.upload_key(image_id), *sealed)
 
     async def _settle(self, image_id: str) -> bool:
         """Remove what was sent through a published image's old links, and copies of completes that died."""
@@ -130,9 +160,16 @@ class Sweeper:
     async def run(self, interval: float) -> None:
         """Sweep every `interval` seconds until cancelled. A failed round is logged and the next one tries again.
 
-        A clock that jumps ahead meanwhile makes nothing due before it has stayed there for 10 minutes.
+        A clock that jumps ahead meanwhile makes nothing due before it has stayed there for 10 minutes. At once it
+        asks whether database and storage belong together.
         """
         self._now = self._depot.times.earliest
+        try:
+            await self._depot.pairing.check()
+        except DepotMismatch as mismatch:
+            logger.error("%s", mismatch.detail)  # noqa: TRY400 - the trace tells nothing
+        except Unavailable:
+            logger.warning("whether database and storage belong together is not known yet")
         while True:
             await asyncio.sleep(interval)
             try:

@@ -131,7 +131,7 @@ class UploadService:
         arrived, expected = self._depot.upload_key(upload.image_id), upload.expected
         rewritten = expected.strip_location or expected.content_type == media.UNKNOWN_TYPE
         if not rewritten:
-            await self._objects.copy(arrived, key, expected.content_type)
+            await self._objects.copy(arrived, key, expected.content_type, note=self._depot.note(upload))
         made = await self._depot.inspector.inspected(
             await self._depot.whole(arrived if rewritten else key),
             expected.content_type,

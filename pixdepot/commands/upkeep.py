@@ -13,6 +13,7 @@ from .terminal import Tell, bars, data_option, log_stream, printing, run, settin
 
 if TYPE_CHECKING:
     from service.reconciler import Reconciled
+    from service.recoverer import Recovered
     from service.runtime import Runtime
     from service.sweeper import Swept
 
@@ -45,27 +46,98 @@ def sweep(data: Path | None, tell: Tell) -> None:
 
 
 @click.command()
-@click.option("--dry-run", is_flag=True, help="Change nothing.")
+@click.option(
+    "--dry-run/--apply",
+    default=None,
+    help="Change nothing, or repair what is found. [default: --dry-run on a terminal, --apply in scripts]",
+)
+@click.option("--force", is_flag=True, help="Move orphans to quarantine even if more than 10% of all objects are.")
+@click.option(
+    "--restore", is_flag=True, help="Move all objects out of quarantine instead, and recover their records."
+)
 @data_option
 @printing
-def reconcile(dry_run: bool, data: Path | None, tell: Tell) -> None:
-    """Compare storage, database and index, all ways; remove what belongs to nothing, add what lists lack."""
+def reconcile(dry_run: bool | None, force: bool, restore: bool, data: Path | None, tell: Tell) -> None:
+    """Find and repair differences between storage, database and index.
+
+    Objects that belong to no image go to quarantine, where they stay for PIXDEPOT_QUARANTINE_DAYS.
+    """
+    if restore:
+        if dry_run:
+            raise click.UsageError("--restore cannot be combined with --dry-run.")
+        _restore(data, tell)
+        return
+    dry = sys.stdout.isatty() if dry_run is None else dry_run
 
     async def work() -> "Reconciled":
         async with _opened_service(data) as runtime:
-            return await runtime.reconciler.reconcile(dry_run=dry_run)
+            return await runtime.reconciler.reconcile(dry_run=dry, force=force)
 
     found = run(work())
-    done = ("missing", "stale") if dry_run else ("added", "removed")
+    done = ("missing", "stale") if dry else ("added", "removed")
     told = [
-        f"{found.orphans} orphans {'found' if dry_run else 'removed'}, {found.missing} objects missing",
+        f"{found.orphans} orphans {'found' if dry else 'quarantined'}, {found.missing} objects missing",
         f"{found.lists.missing} index rows {done[0]}, {found.lists.stale} {done[1]}",
     ]
     if found.lists.miscounted:
         told.append(f"the usage of {found.lists.miscounted} users was miscounted")
-    tell(found, "\n".join(told))
+    if found.noted:
+        told.append(f"{found.noted} originals with an outdated copy of their record{'' if dry else ', renewed'}")
+    if found.purged:
+        told.append(f"{found.purged} objects deleted that were in quarantine for long enough")
+    if dry_run is None and dry:
+        told.append("Nothing was changed: use --apply to repair it.")
+    tell({**asdict(found), "dry_run": dry}, "\n".join(told))
     if found.missing:
         sys.exit(1)
+
+
+def _restore(data: Path | None, tell: Tell) -> None:
+    async def work() -> tuple[int, "Recovered"]:
+        async with _opened_service(data) as runtime:
+            return await runtime.recoverer.restore()
+
+    restored, done = run(work())
+    tell({"restored": restored, **asdict(done)}, f"{restored} objects restored, {_told_of_recovery(done)}")
+    if done.failed or done.unknown:
+        sys.exit(1)
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Look at everything, and change nothing.")
+@click.option("--force", is_flag=True, help="Join the database and the storage even if they belong to two depots.")
+@data_option
+@printing
+def recover(dry_run: bool, force: bool, data: Path | None, tell: Tell) -> None:
+    """Rebuild a lost database, or the records it lacks, from the storage.
+
+    Safe beside live traffic; one that is cut off goes on where it was. Titles, descriptions, tags and visibility
+    are as they were when the image was published, or at the last `pixdepot reconcile`.
+    """
+    from service import logs
+    from service.recoverer import Recovered
+    from service.runtime import open_recoverer
+
+    logs.set_up(log_stream())
+
+    async def work() -> Recovered:
+        done = Recovered()
+        with bars() as progress:
+            bar = progress.add_task("Looking at images", total=None)
+            async with open_recoverer(settings(data)) as recoverer:
+                async for done in recoverer.recover(dry_run=dry_run, force=force):
+                    progress.update(bar, description=f"{done.looked_at:,} images looked at")
+        return done
+
+    done = run(work())
+    tell({**asdict(done), "dry_run": dry_run}, _told_of_recovery(done, "to be " if dry_run else ""))
+    if done.failed or done.unknown:
+        sys.exit(1)
+
+
+def _told_of_recovery(done: "Recovered", would: str = "") -> str:
+    failed = f"{done.unknown} without an owner, {done.failed} damaged"
+    return f"{done.recovered} images {would}recovered, {done.there} there already, {done.deleted} deleted, {failed}"
 
 
 @click.command()

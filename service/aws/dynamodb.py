@@ -66,6 +66,8 @@ logger = logging.getLogger(__name__)
 
 _FAILED_CONDITION = "ConditionalCheckFailedException"
 _NONCES = 32  # kept of each kind of transition, at least: more than come between a write and its retry
+_IDENTITY: Attributes = {"term": text("secret"), "position": text("depot")}  # the row of the depot's ID
+_FORGOTTEN = "forgotten"  # the state of an item that keeps only the ID of a deleted image
 _TOMBSTONE_LIFE = timedelta(days=30)  # beyond its deadline; then DynamoDB removes what no sweep ever did
 
 
@@ -105,6 +107,28 @@ class DynamoRepository:
                     raise
             found = await self._dynamodb.get_item(TableName=self._index_table, Key=key, ConsistentRead=True)
         return bytes(found["Item"]["value"]["B"])
+
+    async def identity(self) -> str | None:
+        """See `ImageRepository`. It is a row of the index table, beside the secret."""
+        with translated():
+            found = await self._dynamodb.get_item(TableName=self._index_table, Key=_IDENTITY, ConsistentRead=True)
+        return found["Item"]["value"]["S"] if "Item" in found else None
+
+    async def identify(self, identity: str, *, replacing: str | None = None) -> str:
+        """See `ImageRepository`."""
+        with translated():
+            try:
+                await self._dynamodb.put_item(
+                    TableName=self._index_table,
+                    Item={**_IDENTITY, "value": text(identity)},
+                    ConditionExpression="attribute_not_exists(#term) OR #value = :replacing",
+                    ExpressionAttributeNames={"#term": "term", "#value": "value"},
+                    ExpressionAttributeValues={":replacing": text(replacing or identity)},
+                )
+            except ClientError as error:
+                if error_code(error) != _FAILED_CONDITION:
+                    raise
+        return await self.identity() or identity
 
     async def claim(self, claim: Claim) -> Claim:
         """See `ImageRepository`. Its image_id is its nonce: a retry that finds the claim stored finds its own."""
@@ -233,7 +257,8 @@ class DynamoRepository:
             "user_id": None,
             "feed": None,
             "created_at": None,
-            "expires": number(int((deadline + _TOMBSTONE_LIFE).timestamp())),
+            # What was published is remembered for ever.
+            **({} if _was_published(item) else {"expires": number(_expiry(deadline))}),
             **_due(image_id, deadline),
         }
         if not await self._transition("retire", image_id, states, changes, came_due):
@@ -297,8 +322,20 @@ class DynamoRepository:
         await self._postings.remove(image_id, upload.created_at, upload.details)
         with translated():
             # A tombstone changes no more, so what was read just now is still true.
-            await self._dynamodb.delete_item(TableName=self._table, Key={"image_id": text(image_id)})
+            if _was_published(item):
+                forgotten = {"image_id": text(image_id), "state": text(_FORGOTTEN)}
+                await self._dynamodb.put_item(TableName=self._table, Item=forgotten)
+            else:
+                await self._dynamodb.delete_item(TableName=self._table, Key={"image_id": text(image_id)})
         return True
+
+    async def is_deleted(self, image_id: str) -> bool:
+        """See `ImageRepository`."""
+        item = await self._stored(image_id)
+        if not item or "state" not in item:
+            return False
+        state = item["state"]["S"]
+        return state == _FORGOTTEN or (state == State.DELETED and _was_published(item))
 
     async def check(self) -> None:
         """See `ImageRepository`."""
@@ -312,6 +349,11 @@ class DynamoRepository:
         """See `ImageRepository`. AWS looks after what it stores."""
 
     async def _item(self, image_id: str) -> Item | None:
+        """Return a record; None also where nothing is kept but that its image was deleted."""
+        item = await self._stored(image_id)
+        return None if item and item.get("state") == text(_FORGOTTEN) else item
+
+    async def _stored(self, image_id: str) -> Item | None:
         with translated():
             found = await self._dynamodb.get_item(
                 TableName=self._table, Key={"image_id": text(image_id)}, ConsistentRead=True
@@ -389,6 +431,14 @@ def _state(item: Item) -> State:
 def _latest(item: Item, deadline: datetime) -> datetime:
     """Return a deadline, or the item's own if that is later."""
     return max(deadline, from_ms(item["deadline"]["N"])) if "deadline" in item else deadline
+
+
+def _was_published(item: Item) -> bool:
+    return "s3_key" in item
+
+
+def _expiry(deadline: datetime) -> int:
+    return int((deadline + _TOMBSTONE_LIFE).timestamp())
 
 
 def _is_due(item: Item, now: datetime) -> bool:

@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import io
 import re
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -16,7 +16,7 @@ from typing import Any, Literal
 from botocore.exceptions import ClientError
 
 from service.errors import ObjectMissing
-from service.model import ByteStream, Downloads, Expected, SignedUpload, StoredObject
+from service.model import ByteStream, Downloads, Expected, SignedUpload, StoredObject, is_hidden
 
 from .session import Clients, error_code, together, translated
 from .signing import MAX_LIFETIME, Presigner, S3Signer
@@ -24,6 +24,7 @@ from .signing import MAX_LIFETIME, Presigner, S3Signer
 _CHUNK = 256 * 1024  # bytes
 _LARGE = 2**20  # bytes; more than this in one piece would hold up the event loop
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/")
+_NOTE = "pixdepot-note"  # user metadata, of which S3 takes 2 KB
 _MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
 # A key that is served never has other bytes, so whoever has them may keep them.
 _CACHE_CONTROL = "private, max-age=86400, immutable"
@@ -38,7 +39,9 @@ class S3ObjectStore:
         self._signer = S3Signer(bucket, clients.region, clients.endpoint, addressing)
         self.origin = self._signer.origin
 
-    async def put(self, key: str, data: bytes, content_type: str, sha256: str | None = None) -> None:
+    async def put(
+        self, key: str, data: bytes, content_type: str, sha256: str | None = None, *, note: bytes = b""
+    ) -> None:
         """See `ObjectStore`. S3 checks the digest, which is signed in the place of the bytes."""
         digest = bytes.fromhex(sha256) if sha256 else hashlib.sha256(data).digest()
         with translated():
@@ -48,9 +51,10 @@ class S3ObjectStore:
                 Body=data if len(data) <= _LARGE else _Body(data),  # type: ignore[arg-type] # it reads like a file
                 ContentType=content_type,
                 ChecksumSHA256=b64encode(digest).decode(),
+                Metadata=_metadata(note),
             )
 
-    async def copy(self, source: str, target: str, content_type: str) -> None:
+    async def copy(self, source: str, target: str, content_type: str, *, note: bytes = b"") -> None:
         """See `ObjectStore`. S3 copies one version of the source, whatever is written to it meanwhile."""
         with translated():
             try:
@@ -59,11 +63,26 @@ class S3ObjectStore:
                     Key=target,
                     CopySource={"Bucket": self._bucket, "Key": source},
                     ContentType=content_type,
+                    Metadata=_metadata(note),
                     MetadataDirective="REPLACE",
                 )
             except ClientError as error:
                 _raise_if_missing(error)
                 raise
+
+    async def note(self, key: str) -> bytes:
+        """See `ObjectStore`. It is user metadata of the object."""
+        with translated():
+            try:
+                found = await self._s3.head_object(Bucket=self._bucket, Key=key)
+            except ClientError as error:
+                _raise_if_missing(error)
+                raise
+        return b64decode(found.get("Metadata", {}).get(_NOTE, ""))
+
+    async def annotate(self, key: str, content_type: str, note: bytes) -> None:
+        """See `ObjectStore`. S3 takes new metadata with a copy of an object to itself only."""
+        await self.copy(key, key, content_type, note=note)
 
     async def open(self, key: str, start: int = 0, stop: int | None = None) -> ByteStream:
         """See `ObjectStore`."""
@@ -88,12 +107,29 @@ class S3ObjectStore:
         with translated():
             await together(*(self._s3.delete_object(Bucket=self._bucket, Key=key) for key in keys))
 
+    async def move(self, source: str, target: str) -> None:
+        """See `ObjectStore`. The copy keeps the type, and what else S3 keeps with an object."""
+        with translated():
+            try:
+                await self._s3.copy_object(
+                    Bucket=self._bucket,
+                    Key=target,
+                    CopySource={"Bucket": self._bucket, "Key": source},
+                    MetadataDirective="COPY",
+                )
+            except ClientError as error:
+                _raise_if_missing(error)
+                raise
+        await self.delete(source)
+
     async def list(self, prefix: str) -> AsyncIterator[StoredObject]:
         """See `ObjectStore`."""
         with translated():
             pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
             async for page in pages:
                 for each in page.get("Contents", []):
+                    if is_hidden(each["Key"], prefix):
+                        continue
                     yield StoredObject(each["Key"], each["Size"], each["LastModified"])
 
     async def presign_upload(
@@ -160,6 +196,10 @@ class _Body:
         for at in range(0, len(self._data), _CHUNK):
             yield self._data[at : at + _CHUNK]
             await asyncio.sleep(0)
+
+
+def _metadata(note: bytes) -> dict[str, str]:
+    return {_NOTE: b64encode(note).decode()} if note else {}
 
 
 def _raise_if_missing(error: ClientError) -> None:

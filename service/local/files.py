@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from service.errors import InvalidImage, ObjectMissing, PreconditionFailed
-from service.model import ByteStream, Downloads, Expected, SignedUpload, StoredObject
+from service.model import ByteStream, Downloads, Expected, SignedUpload, StoredObject, is_hidden
 
 from .disk import Disk
 from .failures import in_thread
@@ -54,11 +54,13 @@ class LocalObjectStore:
         data: bytes,
         content_type: str,  # noqa: ARG002 - links carry it
         sha256: str | None = None,  # noqa: ARG002 - nothing is lost on the way to a file
+        *,
+        note: bytes = b"",
     ) -> None:
         """See `ObjectStore`."""
-        await in_thread("store an object", self._put, self.path(key), data)
+        await in_thread("store an object", self._put, self.path(key), data, note)
 
-    def _put(self, path: Path, data: bytes) -> None:
+    def _put(self, path: Path, data: bytes, note: bytes) -> None:
         self._disk.check_room(len(data))
         file = _Unnamed(self._disk.new_temporary())
         try:
@@ -66,6 +68,7 @@ class LocalObjectStore:
             self._give(os.replace, file.synced(), path)
         finally:
             file.discard()
+        self._keep_note(path, note)
 
     async def receive(self, key: str, chunks: ByteStream, *, sha256: str | None = None) -> None:
         """Store what a client sends, under a key that must be free. The stream's own errors pass through.
@@ -94,13 +97,47 @@ class LocalObjectStore:
         except FileExistsError as error:
             raise PreconditionFailed("Bytes were sent through this link already.") from error
 
-    async def copy(self, source: str, target: str, content_type: str) -> None:  # noqa: ARG002
+    async def copy(
+        self,
+        source: str,
+        target: str,
+        content_type: str,  # noqa: ARG002
+        *,
+        note: bytes = b"",
+    ) -> None:
         """See `ObjectStore`. Files are never written to again, so another name for the same file is a copy."""
-        await in_thread("copy an object", self._copy, self.path(source), self.path(target))
+        await in_thread("copy an object", self._copy, self.path(source), self.path(target), note)
 
-    def _copy(self, source: Path, target: Path) -> None:
+    def _copy(self, source: Path, target: Path, note: bytes) -> None:
         with _looking_up():
             self._give(os.link, source, target)
+        self._keep_note(target, note)
+
+    async def note(self, key: str) -> bytes:
+        """See `ObjectStore`. It is a hidden file beside the object's."""
+        return await in_thread("read a note", _read_note, self.path(key))
+
+    async def annotate(self, key: str, content_type: str, note: bytes) -> None:  # noqa: ARG002
+        """See `ObjectStore`."""
+        await self.size(key)
+        await in_thread("write a note", self._keep_note, self.path(key), note)
+
+    def _keep_note(self, path: Path, note: bytes) -> None:
+        """Write an object's note, or not at all where the object has been deleted meanwhile.
+
+        Nothing waits until it is on the disk: only a machine that stops right now, and whose database is lost, too,
+        would miss it, and `reconcile` writes it again.
+        """
+        if not note:
+            return
+        file = self._disk.new_temporary()
+        try:
+            file.write_bytes(note)
+            file.replace(_note_of(path))
+        except FileNotFoundError:
+            logger.debug("an object was deleted before its note was written")
+        finally:
+            file.unlink(missing_ok=True)
 
     def _give(self, name: Callable[[Path, Path], None], source: Path, path: Path) -> None:
         """Let `name` give a file this path, durably. Raises FileNotFoundError when there is no such file."""
@@ -137,6 +174,7 @@ class LocalObjectStore:
             await in_thread("delete an object", self._delete, self.path(key))
 
     def _delete(self, path: Path) -> None:
+        _note_of(path).unlink(missing_ok=True)
         path.unlink(missing_ok=True)
         for parent in path.relative_to(self._objects).parents[:-1]:
             try:
@@ -149,6 +187,16 @@ class LocalObjectStore:
                 return _sync_directory(self._objects / parent)
         return _sync_directory(self._objects)
 
+    async def move(self, source: str, target: str) -> None:
+        """See `ObjectStore`."""
+        await in_thread("move an object", self._move, self.path(source), self.path(target))
+
+    def _move(self, source: Path, target: Path) -> None:
+        note = _read_note(source)
+        with suppress(FileExistsError):  # an interrupted move got this far
+            self._copy(source, target, note)
+        self._delete(source)
+
     async def list(self, prefix: str) -> AsyncIterator[StoredObject]:
         """See `ObjectStore`."""
         for found in await in_thread("list objects", lambda: list(self._list(prefix))):
@@ -159,7 +207,7 @@ class LocalObjectStore:
         for directory, _, names in os.walk(top, onerror=_raise_unless_gone):
             for path in (Path(directory, name) for name in names):
                 key = path.relative_to(self._objects).as_posix()
-                if not key.startswith(prefix):
+                if not key.startswith(prefix) or is_hidden(key, prefix):
                     continue
                 try:
                     stat = path.stat()
@@ -279,6 +327,20 @@ async def _batched(chunks: ByteStream) -> AsyncIterator[list[bytes]]:
 def _open(path: Path) -> BinaryIO:
     with _looking_up():
         return path.open("rb")
+
+
+def _note_of(path: Path) -> Path:
+    """Return where the note of an object is, given the path of the object."""
+    return path.with_name(f".{path.name}.note")
+
+
+def _read_note(path: Path) -> bytes:
+    """Return the note of an object, given its path; empty where it has none. Raises ObjectMissing."""
+    try:
+        return _note_of(path).read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        _size(path)
+        return b""
 
 
 def _read(path: Path, most: int) -> bytes:

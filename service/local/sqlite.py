@@ -52,7 +52,7 @@ from .rows import (
 
 T = TypeVar("T")
 
-_VERSION = 7  # of the schema, kept in PRAGMA user_version
+_VERSION = 8  # of the schema, kept in PRAGMA user_version
 
 _REMEDIES = {  # by primary result code (https://www.sqlite.org/rescode.html)
     **dict.fromkeys((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB), f" To repair it, {REMEDY}."),
@@ -61,6 +61,8 @@ _REMEDIES = {  # by primary result code (https://www.sqlite.org/rescode.html)
         " Set PIXDEPOT_DATA_DIR (or --data) to a directory that this user may write to.",
     ),
 }
+_DEPOT = "depot"  # the name of the depot's ID among the secrets
+
 _CACHE = 4_096  # KiB for each of the two connections
 _BUSY = 10.0  # seconds to wait for another process's transaction
 
@@ -147,6 +149,23 @@ class SqliteRepository:
             self._secret = await self._write(_new_secret) if found is None else found
         return self._secret
 
+    async def identity(self) -> str | None:
+        """See `ImageRepository`. It is kept beside the secret."""
+        return await self._read(_identity)
+
+    async def identify(self, identity: str, *, replacing: str | None = None) -> str:
+        """See `ImageRepository`."""
+
+        def change(connection: sqlite3.Connection) -> str:
+            found = _identity(connection)
+            if found is None or found == replacing:
+                row = (_DEPOT, identity.encode())
+                connection.execute("INSERT OR REPLACE INTO secrets VALUES (?, ?)", row)
+                return identity
+            return found
+
+        return await self._write(change)
+
     async def claim(self, claim: Claim) -> Claim:
         """See `ImageRepository`."""
 
@@ -163,7 +182,12 @@ class SqliteRepository:
     async def begin(self, upload: Upload) -> None:
         """See `ImageRepository`."""
         row = upload_columns(upload)
-        await self._write(lambda connection: connection.execute(_insert("images", row), row))
+
+        def change(connection: sqlite3.Connection) -> None:
+            if not _is_deleted(connection, upload.image_id):
+                connection.execute(_insert("images", row), row)
+
+        await self._write(change)
 
     async def prepare(self, upload: Upload) -> None:
         """See `ImageRepository`. Here it is part of publishing."""
@@ -316,9 +340,20 @@ class SqliteRepository:
 
     async def forget(self, image_id: str, now: datetime) -> bool:
         """See `ImageRepository`."""
-        sql = "DELETE FROM images WHERE image_id = ? AND state = 'deleted' AND deadline <= ?"
+        due = "FROM images WHERE image_id = ? AND state = 'deleted' AND deadline <= ?"
         values = (image_id, to_ms(now))
-        return await self._write(lambda connection: connection.execute(sql, values).rowcount == 1, deletes=True)
+
+        def change(connection: sqlite3.Connection) -> bool:
+            # Only what was published has a key.
+            published = f"SELECT image_id {due} AND object_key IS NOT NULL"
+            connection.execute(f"INSERT OR IGNORE INTO deletions {published}", values)
+            return connection.execute(f"DELETE {due}", values).rowcount == 1
+
+        return await self._write(change, deletes=True)
+
+    async def is_deleted(self, image_id: str) -> bool:
+        """See `ImageRepository`."""
+        return await self._read(lambda connection: _is_deleted(connection, image_id))
 
     async def check(self) -> None:
         """See `ImageRepository`. It reads, and commits a transaction, as uploads do.
@@ -412,6 +447,19 @@ def _statements(script: str) -> list[str]:
 def _secret(connection: sqlite3.Connection) -> bytes | None:
     row = connection.execute("SELECT value FROM secrets WHERE name = 'cursor'").fetchone()
     return bytes(row[0]) if row else None
+
+
+def _identity(connection: sqlite3.Connection) -> str | None:
+    row = connection.execute("SELECT value FROM secrets WHERE name = ?", (_DEPOT,)).fetchone()
+    return bytes(row["value"]).decode() if row else None
+
+
+def _is_deleted(connection: sqlite3.Connection, image_id: str) -> bool:
+    sql = """
+    SELECT 1 FROM deletions WHERE image_id = :id UNION ALL
+    SELECT 1 FROM images WHERE image_id = :id AND state = 'deleted' AND object_key IS NOT NULL
+    """
+    return connection.execute(sql, {"id": image_id}).fetchone() is not None
 
 
 def _insert(table: str, row: Mapping[str, object]) -> str:

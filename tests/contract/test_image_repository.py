@@ -390,6 +390,32 @@ async def test_retiring_what_is_due_leaves_what_was_extended_meanwhile(records: 
     assert await records.retire(upload.image_id, {State.PENDING}, NOON, due=NOON + timedelta(days=3))
 
 
+async def test_that_an_image_was_deleted_stays_known_and_no_upload_takes_its_id(records: ImageRepository) -> None:
+    upload = an_upload()
+    await records.begin(upload)
+    assert await records.publish(the_image(upload), settled=True)
+    assert not await records.is_deleted(upload.image_id)
+    assert await records.retire(upload.image_id, {State.READY}, upload.deadline)
+    for _ in range(2):
+        assert await records.is_deleted(upload.image_id)
+        await records.forget(upload.image_id, upload.deadline)
+        assert await records.upload(upload.image_id) is None
+    await records.begin(upload)
+    assert await records.upload(upload.image_id) is None
+    assert await records.image(upload.image_id) is None
+
+
+async def test_an_upload_that_never_was_an_image_is_forgotten_whole(records: ImageRepository) -> None:
+    upload = an_upload()
+    await records.begin(upload)
+    assert await records.retire(upload.image_id, {State.PENDING}, upload.deadline)
+    assert not await records.is_deleted(upload.image_id)
+    assert await records.forget(upload.image_id, upload.deadline)
+    assert not await records.is_deleted(upload.image_id)
+    await records.begin(upload)
+    assert await records.upload(upload.image_id) == upload
+
+
 async def test_forgetting_needs_a_tombstone_whose_deadline_has_come(records: ImageRepository) -> None:
     upload = an_upload(created_at=NOON)
     await records.begin(upload)

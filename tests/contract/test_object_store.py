@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from service import notes
 from service.errors import ObjectMissing
 from service.model import Expected
 from service.ports import ObjectStore
@@ -163,3 +164,55 @@ async def test_tidying_leaves_objects_alone(objects: ObjectStore) -> None:
 
 async def test_a_store_with_room_takes_a_picture(objects: ObjectStore) -> None:
     await objects.check_room(10 * 2**20)
+
+
+async def test_a_note_stays_with_an_object_wherever_it_is_moved(objects: ObjectStore) -> None:
+    uploaded, key, other = new_key(), new_key(), new_key()
+    await objects.put(uploaded, b"bytes", "image/png")
+    assert await objects.note(uploaded) == b""
+    note = "Zürich 写真 \0 \r\n".encode() + bytes(1000)
+    await objects.copy(uploaded, key, "image/png", note=note)
+    assert await objects.note(key) == note
+    for _ in range(2):
+        await objects.annotate(key, "image/png", b"another")
+        assert await objects.note(key) == b"another"
+    await objects.move(key, other)
+    assert await objects.note(other) == b"another"
+    assert await contents(objects, other) == b"bytes"
+    with pytest.raises(ObjectMissing):
+        await objects.note(key)
+
+
+async def test_a_note_may_be_as_long_as_notes_are(objects: ObjectStore) -> None:
+    key, note = new_key(), secrets.token_bytes(notes.MOST)
+    await objects.put(key, b"bytes", "image/png", note=note)
+    assert await objects.note(key) == note
+
+
+async def test_a_note_is_no_object_and_ends_with_its_own(objects: ObjectStore) -> None:
+    key = new_key()
+    await objects.put(key, b"bytes", "image/png", note=b"note")
+    assert [each.key async for each in objects.list(key.rpartition("/")[0] + "/")] == [key]
+    await objects.delete(key)
+    await objects.put(key, b"bytes", "image/png")
+    assert await objects.note(key) == b""
+
+
+async def test_moving_is_repeatable_and_tells_of_what_is_missing(objects: ObjectStore) -> None:
+    key, other = new_key(), new_key()
+    await objects.put(key, b"bytes", "image/png")
+    await objects.copy(key, other, "image/png")  # as a move that was cut off leaves it
+    await objects.move(key, other)
+    with pytest.raises(ObjectMissing):
+        await objects.move(key, other)
+    assert await contents(objects, other) == b"bytes"
+
+
+async def test_hidden_objects_are_listed_only_where_they_are_asked_for(objects: ObjectStore) -> None:
+    image = secrets.token_hex(16)
+    for name in (".hidden", ".place/original", "seen"):
+        await objects.put(f"images/{image}/{name}", b"bytes", "image/png")
+    listed = [each.key async for each in objects.list(f"images/{image}/")]
+    hidden = [each.key async for each in objects.list(f"images/{image}/.place/")]
+    assert listed == [f"images/{image}/seen"]
+    assert hidden == [f"images/{image}/.place/original"]

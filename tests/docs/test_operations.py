@@ -2,8 +2,9 @@
 
 import asyncio
 import os
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,7 @@ async def test_a_backup_made_while_others_upload_and_delete_has_every_picture_fr
                 await typed(backup.replace("pixdepot-data", "data"), tmp_path)
         link = linked.removeprefix(server.url)
     restored = await typed(restore.removesuffix("pixdepot reconcile") + "pixdepot reconcile || true", tmp_path)
-    assert " orphans removed, " in restored.out
+    assert " orphans quarantined, " in restored.out
 
     (tmp_path / "data").rename(tmp_path / "lost")
     (tmp_path / "restored").rename(tmp_path / "data")
@@ -110,3 +111,41 @@ async def test_a_damaged_database_is_recovered_as_far_as_it_can_be_read(
             assert "0 orphans found" in told.out
             assert (await server.api.fetch(server.url + linked)).status == 200
         assert (await server.api.upload()).status == 201
+
+
+@runs("docs/operations.md", "pixdepot recover")
+async def test_a_lost_database_is_rebuilt_as_the_page_says(script: str, tmp_path: Path) -> None:
+    pictures = [picture(seed=seed) for seed in range(3)]
+    async with serving(tmp_path) as server:
+        kept = {(await server.api.uploaded(data, tags=["sea"]))["image_id"]: data for data in pictures}
+        before = await server.api.walk()
+    (tmp_path / "data" / "pixdepot.db").unlink()
+    recovered = await typed(script.replace("pixdepot-data", "data"), tmp_path)
+    assert recovered.out.splitlines() == [
+        "3 images to be recovered, 0 there already, 0 deleted, 0 without an owner, 0 damaged",
+        "3 images recovered, 0 there already, 0 deleted, 0 without an owner, 0 damaged",
+    ]
+    async with serving(tmp_path) as server:
+        assert [said(each) for each in await server.api.walk()] == [said(each) for each in before]
+        for image_id, data in kept.items():
+            assert sha256_of((await server.api.download(image_id)).body) == sha256_of(data)
+
+
+def said(image: dict[str, object]) -> dict[str, object]:
+    """Return what a list says of an image, but for its links."""
+    return {name: value for name, value in image.items() if "url" not in name and name != "variants"}
+
+
+@runs("docs/operations.md", "pixdepot reconcile --restore")
+async def test_what_reconcile_took_away_is_restored_as_the_page_says(script: str, tmp_path: Path) -> None:
+    async with serving(tmp_path) as server:
+        image_id = (await server.api.uploaded(picture()))["image_id"]
+        whole = server.data / "objects" / "images" / image_id
+        (quarantine := whole.parent / ".quarantine" / "20260101T000000Z" / "images").mkdir(parents=True)
+        whole.rename(quarantine / image_id)
+        with closing(sqlite3.connect(server.data / "pixdepot.db")) as records, records:  # as an older one
+            records.execute("PRAGMA foreign_keys = ON")
+            records.execute("DELETE FROM images")
+        restored = await typed(script.replace("pixdepot-data", "data"), tmp_path)
+        assert restored.out.startswith("3 objects restored, 1 images recovered")
+        assert (await server.api.download(image_id)).body == picture()

@@ -1,6 +1,7 @@
 """The commands, as they are typed."""
 
 import json
+import os
 import re
 import shlex
 import socket
@@ -15,6 +16,7 @@ from service.server import check_exposure
 from service.settings import Settings, SettingsError, described
 from tests.api.client import DESCRIPTION
 from tests.process.servers import PIXDEPOT, Server, run, serving
+from tests.process.typist import Typist
 
 
 async def test_serve_says_where_it_listens_and_what_to_try(server: Server, tmp_path: Path) -> None:
@@ -230,3 +232,61 @@ async def test_sweep_removes_what_is_due_beside_a_running_server(tmp_path: Path)
         assert [each.out for each in swept] == ["1 removed, 0 failed\n", "0 removed, 0 failed\n"]
         assert [each.code for each in swept] == [0, 0]
         assert [each["title"] for each in (await server.api.get("/images")).json["images"]] == [kept["title"]]
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["serve --port 0", "sweep", "reconcile", "reconcile --force", "reindex", "variants --rebuild", "doctor"],
+)
+async def test_a_lost_database_is_no_new_depot(tmp_path: Path, command: str) -> None:
+    async with serving(tmp_path) as server:
+        await server.api.uploaded()
+        objects = sorted((server.data / "objects").rglob("*"))
+    database = tmp_path / "data" / "pixdepot.db"
+    database.rename(tmp_path / "lost.db")
+    with closing(sqlite3.connect(database)):  # an empty one, as whoever looks for it may make
+        database.touch()
+    refused = await run(PIXDEPOT, *command.split(), directory=tmp_path, PIXDEPOT_DATA_DIR="data")
+    assert (refused.code, refused.out) == (1, "")
+    (told,) = refused.error.splitlines()
+    assert "the database knows none of them" in told
+    assert "PIXDEPOT_DATA_DIR" in told
+    assert "`pixdepot recover`" in told
+    assert sorted((tmp_path / "data" / "objects").rglob("*")) == objects
+
+
+async def test_two_depots_are_told_apart_by_their_ids(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        async with serving(tmp_path / name):
+            pass
+    (tmp_path / "one" / "data" / "pixdepot.db").replace(tmp_path / "two" / "data" / "pixdepot.db")
+    refused = await run(PIXDEPOT, "sweep", directory=tmp_path / "two", PIXDEPOT_DATA_DIR="data")
+    assert refused.code == 1
+    for name in ("one", "two"):
+        mark = json.loads((tmp_path / name / "data" / "objects" / "images" / ".depot").read_text())
+        assert mark["depot_id"] in refused.error
+
+
+async def test_recover_needs_a_storage(tmp_path: Path) -> None:
+    refused = await run(PIXDEPOT, "recover", directory=tmp_path)
+    assert refused.code == 1
+    assert "has no images to recover" in refused.error
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_on_a_terminal_reconcile_changes_nothing_unless_it_is_told_to(tmp_path: Path) -> None:
+    async with serving(tmp_path) as server:
+        orphan = server.data / "objects" / "images" / "nobodys" / "nonce" / "original"
+    orphan.parent.mkdir(parents=True)
+    orphan.write_bytes(b"bytes")
+    os.utime(orphan, (0, 0))
+    typist = Typist(tmp_path, "", "", {})
+    code, shown = await typist.on_terminal("reconcile --data data")
+    assert code == 0
+    assert "1 orphans found" in shown
+    assert "use --apply" in shown
+    assert orphan.exists()
+    code, shown = await typist.on_terminal("reconcile --data data --apply")
+    assert "1 orphans quarantined" in shown
+    assert not orphan.exists()

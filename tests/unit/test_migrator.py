@@ -16,6 +16,7 @@ from service.migrator import Migrated, Migrator
 from service.model import Details, Image, now
 from service.runtime import Runtime, open_service
 from service.settings import Settings
+from service.sweeper import Sweeper
 from tests.faults.sites import everything, left_over, tomorrow
 from tests.pictures import picture, sha256_of
 
@@ -116,6 +117,29 @@ async def test_it_tells_how_far_it_is(here: Library, there: Library) -> None:
     assert [each.looked_at for each in counts] == [0, 8, 9]
 
 
+async def test_what_was_deleted_at_the_target_stays_deleted_long_after_its_tombstone(
+    here: Library, there: Library
+) -> None:
+    gone, kept = await here.add(1), await here.add(2)
+    await migrated(here, there)
+    await there.delete(gone)
+    later = Sweeper(replace(there.depot, clock=tomorrow))
+    assert (await later.sweep()).removed == 1
+    assert await there.depot.records.upload(gone.image_id) is None
+    assert await migrated(here, there) == Migrated(2, there=1, deleted=1)
+    assert await migrated(here, there, dry_run=True) == Migrated(2, there=1, deleted=1)
+    assert (await content(there)).keys() == {kept.image_id}
+
+
+async def test_what_was_copied_away_and_deleted_since_is_not_brought_back(here: Library, there: Library) -> None:
+    image = await here.add(1)
+    await migrated(here, there)
+    await here.delete(image)
+    await Sweeper(replace(here.depot, clock=tomorrow)).sweep()
+    assert await migrated(there, here) == Migrated(1, deleted=1)
+    assert await content(here) == {}
+
+
 # ---------------------------------------------------------------- cut off
 
 
@@ -191,7 +215,7 @@ async def test_it_ends_when_a_backend_does_not_answer_and_goes_on_next_time(
 ) -> None:
     await some_images(here)
 
-    async def unavailable(*_: object) -> None:
+    async def unavailable(*_: object, **__: Any) -> None:
         raise Unavailable("It is down.")
 
     with monkeypatch.context() as patched:
@@ -308,7 +332,7 @@ async def test_what_arrives_as_other_bytes_is_not_published(
     await here.add(1)
     put = there.depot.objects.put
 
-    async def put_less(key: str, data: bytes, content_type: str, sha256: str) -> None:
+    async def put_less(key: str, data: bytes, content_type: str, sha256: str, **_: Any) -> None:
         await put(key, data[:-1], content_type)
 
     with monkeypatch.context() as patched:
