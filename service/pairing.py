@@ -99,14 +99,14 @@ class Pairing:
         """Raise DepotMismatch unless what the one has is known to the other, at least some of it."""
         images = await self._newest()
         if images:
-            if not await self._has_one(images):
+            if await self._are_lost(images):
                 raise DepotMismatch(
                     f"The database has images, and the storage has none of the newest {len(images)}: {_SETTINGS}; "
                     "or restore the storage from its backup."
                 )
             return
         ids = await self._stored_ids()
-        if ids and not any([await self._records.upload(each) for each in ids]):
+        if ids and not any([await self._is_known(each) for each in ids]):
             raise DepotMismatch(
                 f"The storage has images, and the database knows none of them: {_SETTINGS}; restore the database "
                 f"from its backup, {_RECOVER}."
@@ -115,14 +115,20 @@ class Pairing:
     async def _newest(self) -> tuple[Image, ...]:
         return (await self._records.find(ImageQuery(), None, _SAMPLE)).images
 
-    async def _has_one(self, images: tuple[Image, ...]) -> bool:
+    async def _are_lost(self, images: tuple[Image, ...]) -> bool:
+        """Return whether the storage has none of these images, and some were not just deleted meanwhile."""
+        lost = False
         for each in images:
             try:
                 await self._objects.read(each.object_key, 1)
             except ObjectMissing:
-                continue
-            return True
-        return False
+                lost = lost or await self._records.image(each.image_id) is not None
+            else:
+                return False
+        return lost
+
+    async def _is_known(self, image_id: str) -> bool:
+        return await self._records.upload(image_id) is not None or await self._records.is_deleted(image_id)
 
     async def _stored_ids(self) -> set[str]:
         """Return the IDs of some images that have objects."""

@@ -11,7 +11,7 @@ import pytest
 from bootstrap.emulator import Emulator
 from service.errors import DepotMismatch, TooManyOrphans
 from service.http import ApiRequest
-from service.model import Details
+from service.model import Details, Page
 from service.pairing import MARK
 from service.runtime import Runtime
 from service.settings import SettingsError
@@ -99,6 +99,23 @@ async def test_a_depot_from_before_there_were_ids_gets_one(place: Place) -> None
         marked = json.loads(await depot.objects.read(MARK, 1000))["depot_id"]
         assert marked == await depot.records.identity()
         assert {key.split("/")[1] for key in await keys(runtime)} == ids
+
+
+async def test_images_that_are_deleted_while_ids_are_compared_are_not_lost(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with place.opened(paired=False) as runtime:
+        depot, images = runtime.api.services.depot, runtime.api.services.images
+        image = await images.upload(DETAILS, picture())
+        find = depot.records.find
+
+        async def find_and_delete(*arguments: Any) -> Page:
+            page = await find(*arguments)
+            await images.delete(image.image_id, "ada", viewer=None)
+            return page
+
+        monkeypatch.setattr(depot.records, "find", find_and_delete)
+        await depot.pairing.check()
 
 
 async def test_the_databases_of_two_depots_are_told_apart(place: Place) -> None:
