@@ -177,7 +177,7 @@ class Depot:
 
     async def purge_quarantine(self) -> int:
         """Delete what has been in quarantine for long enough; return how many objects that was."""
-        return await self.quarantine.purge(self.clock() - timedelta(days=self.settings.quarantine_days))
+        return await self.quarantine.purge(self.times.earliest() - timedelta(days=self.settings.quarantine_days))
 
     async def everything(self) -> AsyncIterator[Sequence[Image]]:
         """Yield all published images, newest first, so many at a time."""

@@ -91,7 +91,7 @@ class Reconciler:
         for n in range(0, len(orphans), _BATCH):
             # A process that recovers records may have made some meanwhile.
             still = await self._unowned(orphans[n : n + _BATCH])
-            await self._depot.quarantine.add([each.key for each in still], self._depot.clock())
+            await self._depot.quarantine.add([each.key for each in still], self._depot.times.latest())
 
     @property
     def _life(self) -> timedelta:
