@@ -72,6 +72,7 @@ async def metered(emulator: Emulator, directory: Path) -> AsyncIterator[Metered]
         session = await stack.enter_async_context(aiohttp.ClientSession(auto_decompress=False))
         api = ApiClient(f"http://127.0.0.1:{listening.getsockname()[1]}", over_http(session))
         await api.upload(PHOTO, **DETAILS)  # what is asked for once only
+        await runtime.sweeper.sweep()
         yield Metered(api, runtime, clock, s3, count)
 
 

@@ -23,6 +23,9 @@ def commands() -> dict[str, Any]:
     return found
 
 
+_RECOVERED = ("looked_at", "recovered", "there", "deleted", "unknown", "failed")
+
+
 def test_every_command_that_prints_results_prints_json() -> None:
     printing = {name for name, each in commands().items() if "--json" in {o for p in each.params for o in p.opts}}
     assert printing == commands().keys() - WITHOUT_RESULTS
@@ -34,9 +37,17 @@ def test_every_command_that_prints_results_prints_json() -> None:
         ("sweep", {"due": 0, "removed": 0, "failed": 0}),
         (
             "reconcile --dry-run",
-            {"orphans": 0, "missing": 0, "lists": {"missing": 0, "stale": 0, "miscounted": 0}},
+            {
+                "orphans": 0,
+                "missing": 0,
+                "lists": {"missing": 0, "stale": 0, "miscounted": 0},
+                "purged": 0,
+                "noted": 0,
+                "dry_run": True,
+            },
         ),
         ("reindex", {"total": 0, "looked_at": 0, "indexed": 0, "adopted": 0, "refused": 0}),
+        ("recover", {**dict.fromkeys(_RECOVERED, 0), "looked_at": 1, "there": 1, "dry_run": False}),
         ("variants", {"looked_at": 1, "outdated": 0, "failed": 0}),
     ],
 )
