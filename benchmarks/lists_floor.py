@@ -34,7 +34,12 @@ async def measure(rounds: int = 25, times: int = 80) -> list[Figure]:
         database.parent.mkdir()
         connection = connect(database)
         migrate(connection)
-        fill_sqlite(connection, with_variants(library(5_000)))
+        images = list(with_variants(library(5_000)))
+        fill_sqlite(connection, iter(images))
+        # The server does not start where the storage has none of the newest images.
+        original = database.parent / "objects" / max(images, key=lambda each: each.created_at).object_key
+        original.parent.mkdir(parents=True)
+        original.touch()
         ours = {"PIXDEPOT_DATA_DIR": str(database.parent)}
         async with running(Path(place), {"ours": OURS}, ours) as servers:
             answer = await servers["ours"].get(PATH)

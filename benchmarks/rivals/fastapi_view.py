@@ -137,7 +137,7 @@ async def get_image(image_id: str, metadata_only: bool = False) -> View:  # noqa
 
 
 def link(key: str, content_type: str, disposition: str, ends: int) -> str:
-    query = urlencode({"disposition": disposition, "expires": ends, "type": content_type})
+    query = urlencode({"disposition": disposition, "expires": ends, "type": content_type, "version": 2})
     path = f"/storage/{quote(key)}?{query}"
     signature = hmac.digest(b"k" * 32, path.encode(), "sha256").hex()
     return f"http://127.0.0.1{path}&signature={signature}"

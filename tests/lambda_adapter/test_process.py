@@ -1,8 +1,10 @@
 """The function as Lambda runs it: a process that imports the handler, with settings from its environment."""
 
 import json
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,10 +88,14 @@ def test_the_id_in_the_log_is_the_one_the_client_is_told(tmp_path: Path) -> None
 
 
 def test_what_nobody_foresaw_is_one_line_with_its_traceback(tmp_path: Path) -> None:
-    (tmp_path / "objects").mkdir()
-    (tmp_path / "objects" / "images").write_text("in the way")
     kind, body = form({"user_id": "ada", "title": "A photo"}, picture())
-    invoked = invoke(rest_event("POST", f"{BASE_URL}/images", {"Content-Type": kind}, body), **locally(tmp_path))
+    uploaded = invoke(rest_event("POST", f"{BASE_URL}/images", {"Content-Type": kind}, body), **locally(tmp_path))
+    image_id = json.loads(uploaded.answers[0]["body"])["image_id"]
+    with closing(sqlite3.connect(tmp_path / "pixdepot.db", isolation_level=None)) as database:
+        database.execute("UPDATE images SET tags_json = 'no JSON'")
+    change = json.dumps({"user_id": "ada", "title": "Another"}).encode()
+    target = f"{BASE_URL}/images/{image_id}"
+    invoked = invoke(rest_event("PATCH", target, {"Content-Type": "application/json"}, change), **locally(tmp_path))
     (line,) = [line for line in invoked.printed if line.get("message") == "answered"]
     assert (line["level"], line["status"], line["user"]) == ("ERROR", 500, "ada")
     assert line["request_id"] == json.loads(invoked.answers[0]["body"])["request_id"]

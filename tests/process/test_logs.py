@@ -2,8 +2,9 @@
 
 import json
 import secrets
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -103,10 +104,11 @@ async def on_local(directory: Path, _: Account) -> AsyncIterator[Place]:
     async with serving(directory) as server:
 
         async def trouble(api: ApiClient) -> None:
-            images = server.data / "objects" / "images"
-            images.rename(server.data / "elsewhere")
-            images.write_text("in the way")
-            assert (await api.upload(DATA, user_id=USER)).outcome == (500, "internal_error")
+            image = await api.uploaded(DATA, user_id=USER)
+            with closing(sqlite3.connect(server.data / "pixdepot.db", isolation_level=None)) as database:
+                database.execute("UPDATE images SET tags_json = 'no JSON' WHERE image_id = ?", (image["image_id"],))
+            change = {"user_id": USER, "title": "Another"}
+            assert (await api.patch(f"/images/{image['image_id']}", change)).outcome == (500, "internal_error")
 
         yield Place(server, trouble)
 
