@@ -15,8 +15,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
+from service.local.database import connect, migrate
 from service.local.rows import IMAGE_COLUMNS
-from service.local.sqlite import connect, migrate
 
 from .figures import Figure
 from .library import fill_sqlite, library, with_variants

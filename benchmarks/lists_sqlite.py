@@ -11,7 +11,8 @@ from pathlib import Path
 
 from benchmarks.figures import Figure
 from benchmarks.library import TAGS, WORDS, fill_sqlite, library
-from service.local.sqlite import SqliteRepository, connect, migrate
+from service.local.database import connect, migrate
+from service.local.sqlite import SqliteRepository
 from service.model import ImageQuery, Position
 from service.settings import Settings
 

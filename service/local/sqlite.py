@@ -13,7 +13,6 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,11 +30,11 @@ from service.model import (
     Reindexed,
     State,
     Upload,
-    fold,
 )
 
 from . import lists
 from .damage import REMEDY, Damage
+from .database import checkpoint, connect, in_transaction, lacks_room, migrate, rewrite_version
 from .recent import Recent
 from .rows import (
     IMAGE_COLUMNS,
@@ -52,8 +51,6 @@ from .rows import (
 
 T = TypeVar("T")
 
-_VERSION = 8  # of the schema, kept in PRAGMA user_version
-
 _REMEDIES = {  # by primary result code (https://www.sqlite.org/rescode.html)
     **dict.fromkeys((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB), f" To repair it, {REMEDY}."),
     **dict.fromkeys(
@@ -62,9 +59,6 @@ _REMEDIES = {  # by primary result code (https://www.sqlite.org/rescode.html)
     ),
 }
 _DEPOT = "depot"  # the name of the depot's ID among the secrets
-
-_CACHE = 4_096  # KiB for each of the two connections
-_BUSY = 10.0  # seconds to wait for another process's transaction
 
 
 class SqliteRepository:
@@ -104,9 +98,9 @@ class SqliteRepository:
         try:
             for name in self._threads:
                 self._connections[name] = await self._run(name, lambda _: connect(self._path))
-            await self._run("write", _in_transaction(migrate))
+            await self._run("write", in_transaction(migrate))
             found = await self._run("read", _secret)
-            self._secret = found or await self._run("write", _in_transaction(_new_secret))
+            self._secret = found or await self._run("write", in_transaction(_new_secret))
         except sqlite3.DatabaseError as error:
             remedy = _REMEDIES.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, "")
             raise Unavailable(f"{self._path} cannot be opened: {error}.{remedy}") from error
@@ -124,16 +118,16 @@ class SqliteRepository:
 
     async def _write(self, change: Callable[[sqlite3.Connection], T], *, deletes: bool = False) -> T:
         """Return what a change returns, in a transaction; what `deletes` may use the last room on the disk."""
-        once = _in_transaction(change)
+        once = in_transaction(change)
 
         def transaction(connection: sqlite3.Connection) -> T:
             # The log has room for others once its changes are in the database itself.
-            rooms: tuple[Callable[[], bool], ...] = (partial(_checkpoint, connection), self._make_room)
+            rooms: tuple[Callable[[], bool], ...] = (partial(checkpoint, connection), self._make_room)
             for make_room in rooms if deletes else ():
                 try:
                     return once(connection)
                 except sqlite3.OperationalError as error:
-                    if not _lacks_room(error) or not make_room():
+                    if not lacks_room(error) or not make_room():
                         raise
             return once(connection)
 
@@ -367,20 +361,11 @@ class SqliteRepository:
             for name in self._connections:  # pages that were damaged may be in memory still
                 await self._run(name, lambda connection: connection.execute("PRAGMA shrink_memory"))
         await self._read(lambda connection: connection.execute("SELECT 1 FROM images LIMIT 1").fetchall())
-        await self._write(_rewrite_version)
+        await self._write(rewrite_version)
 
     async def examine(self) -> None:
         """See `ImageRepository`."""
         await self._damage.look(None, titles=True)
-
-
-def _in_transaction(change: Callable[[sqlite3.Connection], T]) -> Callable[[sqlite3.Connection], T]:
-    def transaction(connection: sqlite3.Connection) -> T:
-        connection.execute("BEGIN IMMEDIATE")
-        with connection:
-            return change(connection)
-
-    return transaction
 
 
 def _new_secret(connection: sqlite3.Connection) -> bytes:
@@ -388,60 +373,6 @@ def _new_secret(connection: sqlite3.Connection) -> bytes:
     connection.execute("INSERT INTO secrets VALUES (?, ?) ON CONFLICT DO NOTHING", fresh)
     (value,) = connection.execute("SELECT value FROM secrets WHERE name = 'cursor'").fetchone()
     return bytes(value)
-
-
-def connect(path: Path) -> sqlite3.Connection:
-    """Return a connection in the mode that everything here relies on."""
-    connection = sqlite3.connect(path, timeout=_BUSY, isolation_level=None)
-    connection.row_factory = sqlite3.Row
-    cache = f"cache_size = -{_CACHE}"
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", cache):
-        connection.execute(f"PRAGMA {pragma}")
-    return connection
-
-
-def migrate(connection: sqlite3.Connection) -> None:
-    """Bring the schema up to date, inside a transaction. Raises Unavailable for a newer version's database."""
-    (found,) = connection.execute("PRAGMA user_version").fetchone()
-    if found > _VERSION:
-        raise Unavailable("The data directory was written by a newer Pixdepot.")
-    if found == _VERSION:
-        return  # nothing is written, so that a full disk is no reason not to start
-    connection.create_function("fold", 1, fold, deterministic=True)
-    for version in range(found + 1, _VERSION + 1):
-        # Statement by statement: executescript would commit first.
-        script = resources.files(__package__).joinpath(f"schema-{version}.sql").read_text()
-        for statement in _statements(script):
-            connection.execute(statement)
-    connection.execute(f"PRAGMA user_version = {_VERSION}")
-
-
-def _rewrite_version(connection: sqlite3.Connection) -> None:
-    """Write the version as it is: the smallest change that a commit has to bring to the disk."""
-    (found,) = connection.execute("PRAGMA user_version").fetchone()
-    connection.execute(f"PRAGMA user_version = {found}")
-
-
-def _checkpoint(connection: sqlite3.Connection) -> bool:
-    """Bring changes from the log into the database, so that the log's room is used anew. Waits for nobody."""
-    with suppress(sqlite3.OperationalError):
-        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-    return True
-
-
-def _lacks_room(error: sqlite3.OperationalError) -> bool:
-    """Return whether the disk may be full; where a quota is used up, SQLite tells of an I/O error."""
-    return error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
-
-
-def _statements(script: str) -> list[str]:
-    statements, rest = [], ""
-    for line in script.splitlines(keepends=True):
-        rest += line
-        if sqlite3.complete_statement(rest):
-            statements.append(rest)
-            rest = ""
-    return statements
 
 
 def _secret(connection: sqlite3.Connection) -> bytes | None:

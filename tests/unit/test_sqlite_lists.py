@@ -14,8 +14,9 @@ import pytest
 
 from benchmarks.library import fill_sqlite, library, upload_of
 from service.local import lists, rows
+from service.local.database import connect, migrate
 from service.local.rows import image_columns, upload_columns
-from service.local.sqlite import SqliteRepository, connect, migrate
+from service.local.sqlite import SqliteRepository
 from service.model import Details, Image, ImageQuery, Position, State, fold
 
 NOON = datetime(2025, 9, 15, 12, tzinfo=UTC)
@@ -88,7 +89,7 @@ def older(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a database of the version that folded case alone, with one image in it and one upload that waits."""
     path = tmp_path / "pixdepot.db"
     with monkeypatch.context() as before, closing(connect(path)) as connection:
-        before.setattr("service.local.sqlite._VERSION", 6)
+        before.setattr("service.local.database._VERSION", 6)
         for module in (lists, rows):
             before.setattr(module, "fold", str.casefold)
         migrate(connection)
