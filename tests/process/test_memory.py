@@ -2,12 +2,13 @@
 
 import asyncio
 import re
+import sys
 from pathlib import Path
 
 from tests.photographs import Photograph
 from tests.process.caps import capped
 from tests.process.crowds import clients, upload
-from tests.process.servers import PIXDEPOT, Server, serving
+from tests.process.servers import PIXDEPOT, Server, run, serving
 
 MIB = 2**20
 LARGE = Photograph("48.webp", 48, 1, 0, options={"method": 0})
@@ -49,3 +50,28 @@ async def test_pictures_that_fit_one_by_one_are_all_taken_within_a_narrow_addres
             *(upload(session, server.url, photo.filename, photo.data) for _ in range(4))
         )
     assert set(statuses) == {201}, statuses
+
+
+_RESIZE = """
+import resource
+from pathlib import Path
+from PIL import Image
+from service.media.resizing import resized
+
+picture = Image.new("RGBA", (4000, 4000))
+resized(picture.crop((0, 0, 900, 900)), (90, 90))
+taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (taken + 30_000_000,) * 2)
+try:
+    resized(picture, (500, 500))
+except MemoryError:
+    print("short of memory")
+"""
+
+
+async def test_a_resize_that_memory_is_too_short_for_is_an_error_and_not_the_end_of_the_process(
+    tmp_path: Path,
+) -> None:
+    here = str(Path(__file__).parents[2])
+    ended = await run(sys.executable, "-c", _RESIZE, directory=tmp_path, PYTHONPATH=here)
+    assert (ended.code, ended.out) == (0, "short of memory\n"), ended.error
