@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from service import model
+from service.pairing import Pairing
 from service.ports import ImageRepository, ObjectStore
 from service.runtime import Backend, aws_backend, local_backend
 from service.settings import Settings
@@ -48,8 +49,12 @@ def opening(request: pytest.FixtureRequest) -> AbstractAsyncContextManager[Backe
 
 @pytest.fixture(scope="session")
 async def backend(opening: AbstractAsyncContextManager[Backend]) -> AsyncIterator[Backend]:
-    """Return an open backend. All tests share it, so they use ids and users of their own."""
+    """Return an open backend. All tests share it, so they use ids and users of their own.
+
+    Its two sides are paired at once: tests leave images without objects, and objects without records.
+    """
     async with opening as opened:
+        await Pairing(opened.objects, opened.records).join(force=True)
         yield opened
 
 

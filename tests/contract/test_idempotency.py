@@ -72,10 +72,10 @@ class Halted:
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._port, name)
 
-        async def halted(*arguments: Any) -> Any:
+        async def halted(*arguments: Any, **options: Any) -> Any:
             self.reached.set()
             await self.go.wait()
-            return await method(*arguments)
+            return await method(*arguments, **options)
 
         return halted if name == self._name else method
 
@@ -189,7 +189,7 @@ async def test_what_is_deleted_and_swept_while_another_request_goes_on_with_it_s
     records: Any = Halted(site.records, "begin")
     late = site.process(after=3 * SECOND)
     slow = asyncio.create_task(site.upload(replace(late, objects=objects, records=records)))
-    await objects.reached.wait()
+    await asyncio.wait_for(objects.reached.wait(), 30)
     image = await site.upload(late)
     await ImageService(late).delete(image.image_id, site.details.user_id, viewer=None)
     await Sweeper(site.process(after=HOUR)).sweep()
@@ -291,7 +291,7 @@ async def test_a_server_whose_clock_is_ahead_for_a_moment_brings_nothing_back(si
     for hours in (1, 0, 5, 0):
         ahead = hours * HOUR
         for _ in range(3):  # the last one begins after the second has ended
-            await watched.calls.get()
+            await asyncio.wait_for(watched.calls.get(), 30)
     sweeping.cancel()
     with pytest.raises(ImageGone):
         await site.upload(process)
