@@ -57,6 +57,7 @@ async def running(account: Account) -> AsyncIterator[Site]:
 @pytest.fixture
 async def site(account: Account) -> AsyncIterator[Site]:
     async with new_account(account.emulator) as own, running(own) as opened:
+        await opened.aside.sweeper.sweep()  # which pairs both sides, before there are images without objects
         yield opened
 
 
