@@ -10,7 +10,7 @@ import uuid_utils
 
 from . import model
 from .clocks import SteadyClock
-from .errors import DepotMismatch, IdempotencyMismatch, ImageGone, QuotaExceeded, Unavailable
+from .errors import DepotMismatch, IdempotencyMismatch, ImageGone, QuotaExceeded
 from .fingerprints import fingerprint, matches
 from .inspection import Inspected, Inspector
 from .metrics import Metrics
@@ -161,19 +161,12 @@ class Depot:
 
         A storage that belongs to another database is unavailable, too; `pairing` tells of it then.
         """
-        checks = {"database": self.records.check(), "storage": self._check_storage()}
-        timed = (asyncio.wait_for(check, _CHECK_SECONDS) for check in checks.values())
-        outcomes = await asyncio.gather(*timed, return_exceptions=True)
-        return {name: "unavailable" if error else "ok" for name, error in zip(checks, outcomes, strict=True)}
-
-    async def _check_storage(self) -> None:
-        await self.objects.check()
-        try:
-            await self.pairing.check(fresh=True)
-        except DepotMismatch:
-            raise
-        except Unavailable:
-            return  # whichever does not answer, its own check tells
+        checks = (self.records.check(), self.objects.check(), self.pairing.check(fresh=True))
+        timed = (asyncio.wait_for(check, _CHECK_SECONDS) for check in checks)
+        database, storage, pairing = await asyncio.gather(*timed, return_exceptions=True)
+        # The pairing asks both: of a backend that does not answer it, that backend's own check tells.
+        failed = {"database": database, "storage": storage or isinstance(pairing, DepotMismatch)}
+        return {name: "unavailable" if failure else "ok" for name, failure in failed.items()}
 
     async def purge_quarantine(self) -> int:
         """Delete what has been in quarantine for long enough; return how many objects that was."""

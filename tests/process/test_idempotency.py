@@ -42,7 +42,7 @@ async def test_killed_again_and_again_every_key_makes_one_image(tmp_path: Path) 
     links_dead = model.now() + timedelta(seconds=settings.upload_ttl + 1) + GRACE
     async with open_service(settings, clock=lambda: links_dead) as runtime:
         await runtime.sweeper.sweep()
-    assert objects_in(settings.data_dir) == 3 * len(shown)  # each has two smaller ones
+    assert files_in(settings.data_dir) == files_of(images=len(shown))
 
 
 def deadly(server: Server, last: int) -> ApiClient:
@@ -103,7 +103,7 @@ async def test_fifty_at_once_make_one_image_and_one_file_and_get_one_answer(tmp_
         (body,) = {answer.body for answer in answers}
         assert (await keyed.upload()).body == body
         assert len(await server.api.walk()) == 1
-        assert objects_in(server.data) == 3  # the original, and two smaller ones
+        assert files_in(server.data) == files_of(images=1)
 
 
 async def test_clients_that_hang_up_and_ask_again_get_one_image(tmp_path: Path) -> None:
@@ -131,6 +131,11 @@ async def whole(server: Server, image_id: str) -> bytes:
     return (await server.api.download(image_id)).body
 
 
-def objects_in(directory: Path) -> int:
-    """Return how many objects a data directory has."""
+def files_of(images: int) -> int:
+    """Return how many files the storage has for so many images, if it has no others."""
+    return 4 * images + 1  # the original, its note and two smaller ones; and the depot's ID
+
+
+def files_in(directory: Path) -> int:
+    """Return how many files the storage of a data directory has."""
     return sum(path.is_file() for path in (directory / "objects").rglob("*"))
