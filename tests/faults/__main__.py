@@ -17,6 +17,7 @@ from tests.faults import (
     clocks,
     contract,
     deaths,
+    hours,
     lost,
     machine,
     memory,
@@ -68,6 +69,7 @@ SECTIONS: dict[str, Callable[[Run], Awaitable[list[Tally]]]] = {
     "memory": lambda run: memory.measure(run.place, run.seed, run.pictures),
     "attack": lambda run: attack.measure(run.place, run.hostile),
     "clocks": lambda run: clocks.measure(run.place, run.emulator, run.seed, run.clocks),
+    "hours": lambda run: hours.measure(run.place, run.emulator, run.seed, run.clocks),
     "lost": lambda run: lost.measure(run.place, run.emulator, run.seed, run.lost),
     "soak": lambda run: soak.measure(run.place, run.seed, run.minutes),
 }
@@ -91,7 +93,12 @@ SECTIONS: dict[str, Callable[[Run], Awaitable[list[Tally]]]] = {
 @click.option("--uploads", default=1000, show_default=True, help="Uploads by the client to each service.")
 @click.option("--pictures", default=1000, show_default=True, help="Photographs in a row, at a server of 512 MiB.")
 @click.option("--hostile", default=50, show_default=True, help="Uploads of each kind that is made to hurt.")
-@click.option("--clocks", default=50, show_default=True, help="Stories of clocks that jump, on each backend.")
+@click.option(
+    "--clocks",
+    default=50,
+    show_default=True,
+    help="Stories of clocks that jump, of each kind on each backend.",
+)
 @click.option("--lost", default=100, show_default=True, help="Databases and storages that are lost, or another's.")
 @click.option("--minutes", default=60.0, show_default=True, help="How long the soak lasts.")
 def main(names: tuple[str, ...], **amounts: float) -> None:

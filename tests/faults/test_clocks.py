@@ -2,13 +2,16 @@
 
 import random
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from bootstrap.emulator import Emulator
+from tests.faults import hours
 from tests.faults.clocks import run
 from tests.faults.sites import Site, on_aws, on_local
 from tests.faults.tally import Tally
+from tests.servers import faketime
 
 
 @pytest.fixture(scope="module", params=["local", "aws"])
@@ -24,3 +27,11 @@ async def test_clocks_that_jump_and_are_set_right_lose_nothing_and_bring_nothing
     tally = Tally("clocks")
     await run(site, random.Random(7), 3, tally)
     assert (tally.violations, tally.count) == ([], 3)
+
+
+@pytest.mark.skipif(faketime.available() is not None, reason=str(faketime.available()))
+async def test_processes_whose_clocks_are_set_wrong_and_right_lose_nothing_and_bring_nothing_back(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    for tally in await hours.measure(tmp_path, emulator, seed=7, times=1):
+        assert (tally.violations, tally.count) == ([], 1)
