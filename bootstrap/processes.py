@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 LOOPBACK = "127.0.0.1"
 _LOOK_AGAIN = 0.05  # seconds between two looks at a child that is starting
-_STOP_WITHIN = 15.0  # seconds a child has to end by itself
+_STOP_WITHIN = 60.0  # seconds a child has to end by itself: the emulator writes down what it keeps
 _RUN_WITHIN = 600.0  # seconds: an install over a slow network
 
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-SOON = 10  # seconds
+SOON = 30  # seconds; most of it is patience with a busy machine
 
 
 @dataclass(frozen=True)
