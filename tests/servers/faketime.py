@@ -27,14 +27,14 @@ class Clock:
         return {
             "LD_PRELOAD": str(_LIBRARIES[0]),
             "FAKETIME_TIMESTAMP_FILE": str(self.file),
-            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_CACHE_DURATION": "1",  # second; without it the file is read at each look at the clock
             "DONT_FAKE_MONOTONIC": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "NO_FAKE_STAT": "1",
         }
 
     def set(self, wrong: timedelta) -> None:
-        """Let the clock be wrong by so much from now on."""
+        """Let the clock be wrong by so much, a second from now."""
         new = self.file.with_suffix(".new")
         new.write_text(f"{wrong.total_seconds():+.0f}\n")
         new.replace(self.file)  # so nobody reads a half of it
