@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,21 +15,30 @@ if TYPE_CHECKING:
     from .packaging import Package
     from .resources import Resource
 
+NOT_SUPPORTED = "not supported here"
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What `status` says of one resource: "ok", "missing" or "differs"."""
+    """What `status` says of one resource: "ok", "missing", "differs" or "not supported here", and why that is."""
 
     name: str
     state: str
+    detail: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Return whether `up` would change nothing."""
+        return self.state in {"ok", NOT_SUPPORTED}
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What `up` made, and where the API is, if there is one on Lambda."""
+    """What `up` made, where the API is, if there is one on Lambda, and what the store does not have."""
 
     names: list[str]
     url: str | None
+    lacking: list[Finding] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +76,26 @@ async def up(settings: Settings, package: "Package | None" = None) -> Made:
     """
     async with opened_setup(settings, package) as setup:
         if setup.deployment is None:
-            return Made([each.name for each in setup.resources if await each.up()], None)
+            return await _made(setup)
         from lambda_adapter.environment import check_exposure
 
         from .gateway import api_url
 
         check_exposure(setup.deployment.function_settings)
-        names = [each.name for each in setup.resources if await each.up()]
-        return Made(names, await api_url(setup.deployment))
+        return replace(await _made(setup), url=await api_url(setup.deployment))
+
+
+async def _made(setup: Setup) -> Made:
+    from .bucket import NotSupported
+
+    made = Made([], None)
+    for each in setup.resources:
+        try:
+            if await each.up():
+                made.names.append(each.name)
+        except NotSupported as lacking:
+            made.lacking.append(Finding(each.name, NOT_SUPPORTED, str(lacking)))
+    return made
 
 
 async def emulate(settings: Settings, data_dir: Path, port: int, started: Callable[[str, str], None]) -> None:
@@ -106,11 +127,17 @@ async def down(settings: Settings, package: "Package | None" = None) -> None:
 async def status(settings: Settings, package: "Package | None" = None) -> list[Finding]:
     """Return what is there and what differs; changes nothing."""
     async with opened_setup(settings, package) as setup:
-        found = [(each, await each.found()) for each in setup.resources]
-    return [
-        Finding(each.name, "ok" if there == each.wanted else "missing" if there is None else "differs")
-        for each, there in found
-    ]
+        return [await _state(each) for each in setup.resources]
+
+
+async def _state(resource: "Resource") -> Finding:
+    from .bucket import NotSupported
+
+    try:
+        there = await resource.found()
+    except NotSupported as lacking:
+        return Finding(resource.name, NOT_SUPPORTED, str(lacking))
+    return Finding(resource.name, "ok" if there == resource.wanted else "missing" if there is None else "differs")
 
 
 def refusals() -> tuple[type[Exception], ...]:

@@ -18,7 +18,9 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from service.aws.session import Clients, error_code
-from service.settings import Settings
+from service.settings import Settings, SettingsError
+
+from .bucket import BucketSetting, bucket_settings, forget_notes
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +65,10 @@ _ABSENT = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """Something that must be there. `find` answers in the words of `wanted`, or None."""
+    """Something that must be there. `find` answers in the words of `wanted`, or None.
+
+    `prove` is asked whether what is as wanted also works. It, `find` and `make` may raise NotSupported.
+    """
 
     name: str
     wanted: Any
@@ -71,6 +76,7 @@ class Resource:
     make: Callable[[], Awaitable[Any]]
     remove: Callable[[], Awaitable[Any]] | None = None  # what goes with another resource needs none
     patience: float = 60.0  # seconds
+    prove: Callable[[], Awaitable[Any]] | None = None
 
     async def found(self) -> Any:
         """Return what is there, in the words of `wanted`; None where there is nothing."""
@@ -84,7 +90,8 @@ class Resource:
     async def up(self) -> bool:
         """Make it as wanted; return whether anything had to be done. Repeatable.
 
-        Raises ClientError for what the SDK refuses, TimeoutError when patience ends.
+        Raises ClientError for what the SDK refuses, TimeoutError when patience ends, NotSupported where the store
+        does not have it.
         """
         made = False
         async with self._patiently("as wanted"):
@@ -97,6 +104,8 @@ class Resource:
                 except ClientError as error:
                     if not _passing(error):
                         raise
+            if self.prove:
+                await self.prove()
         return made
 
     async def down(self) -> None:
@@ -154,51 +163,21 @@ def resources(clients: Clients, settings: Settings) -> list[Resource]:
 # ---------------------------------------------------------------- the bucket
 
 
-def cors_rules(settings: Settings) -> list[dict[str, Any]]:
-    """Return the rules that let the service's own page and the allowed origins use presigned links."""
-    own = [settings.public_url] if settings.public_url else ["http://localhost:8080", "http://127.0.0.1:8080"]
-    return [
-        {
-            "AllowedOrigins": [*dict.fromkeys([*own, *settings.cors_origins])],
-            "AllowedMethods": ["GET", "HEAD", "PUT", "POST"],
-            "AllowedHeaders": ["content-type", "if-none-match", "x-amz-checksum-sha256", "range"],
-            "ExposeHeaders": ["ETag", "Content-Range", "Accept-Ranges"],
-            "MaxAgeSeconds": 7200,
-        }
-    ]
-
-
-_LIFECYCLE = [
-    # Sweep removes abandoned uploads within minutes; this is for when nothing sweeps.
-    {
-        "ID": "abandoned-uploads",
-        "Filter": {"Prefix": "uploads/"},
-        "Status": "Enabled",
-        "Expiration": {"Days": 2},
-    },
-    {
-        "ID": "abandoned-multiparts",
-        "Filter": {"Prefix": ""},
-        "Status": "Enabled",
-        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
-    },
-]
-_PRIVATE = {
-    "BlockPublicAcls": True,
-    "IgnorePublicAcls": True,
-    "BlockPublicPolicy": True,
-    "RestrictPublicBuckets": True,
-}
-
-
 def _bucket(s3: Any, region: str, settings: Settings) -> list[Resource]:
-    bucket = settings.bucket
+    bucket, on_aws = settings.bucket, ".amazonaws.com" in s3.meta.endpoint_url
     where = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
-    rules = cors_rules(settings)
-    encryption = [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}, "BucketKeyEnabled": False}]
 
     async def exists() -> bool:
-        await s3.head_bucket(Bucket=bucket)
+        # By a GET, since the answer to a HEAD says nothing but a status: no code, no message, no Region.
+        try:
+            await s3.list_objects_v2(Bucket=bucket, MaxKeys=1)
+        except ClientError as error:
+            if error_code(error) != "AccessDenied":
+                raise
+            raise SettingsError(
+                f"The bucket {bucket} is another account's, or these credentials have no s3:ListBucket for it "
+                f"({error}). Choose another name with PIXDEPOT_BUCKET, or add the permission."
+            ) from error
         return True
 
     async def empty_and_remove() -> None:
@@ -207,57 +186,19 @@ def _bucket(s3: Any, region: str, settings: Settings) -> list[Resource]:
             await asyncio.gather(*(s3.delete_object(Bucket=bucket, Key=key) for key in keys))
         await s3.delete_bucket(Bucket=bucket)
 
-    async def public_access() -> Any:
-        return (await s3.get_public_access_block(Bucket=bucket))["PublicAccessBlockConfiguration"]
-
-    async def cors() -> Any:
-        return (await s3.get_bucket_cors(Bucket=bucket))["CORSRules"]
-
-    async def lifecycle() -> Any:
-        rules = (await s3.get_bucket_lifecycle_configuration(Bucket=bucket))["Rules"]
-        return [_LIFECYCLE[n] if _same_rule(rule, n) else rule for n, rule in enumerate(rules)]
-
-    async def encrypted() -> Any:
-        rules = (await s3.get_bucket_encryption(Bucket=bucket))["ServerSideEncryptionConfiguration"]["Rules"]
-        return [
-            {"BucketKeyEnabled": False, **{k: v for k, v in rule.items() if k in encryption[0]}} for rule in rules
-        ]
+    def resource(setting: BucketSetting) -> Resource:
+        name = f"bucket's {setting.name}"
+        if on_aws:
+            return Resource(name, setting.wanted, setting.get, setting.put)
+        return Resource(name, setting.wanted, setting.find, setting.make, prove=setting.prove)
 
     return [
         Resource(
-            f"bucket {bucket}", True, exists, lambda: s3.create_bucket(Bucket=bucket, **where), empty_and_remove
+            f"bucket {bucket}", True, exists, lambda: s3.create_bucket(Bucket=bucket, **where), empty_and_remove,
+            prove=None if on_aws else lambda: forget_notes(s3, bucket),
         ),
-        Resource(
-            "bucket's public access block", _PRIVATE, public_access,
-            lambda: s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=_PRIVATE),
-        ),
-        Resource(
-            "bucket's CORS", rules, cors,
-            lambda: s3.put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": rules}),
-        ),
-        Resource(
-            "bucket's lifecycle", _LIFECYCLE, lifecycle,
-            lambda: s3.put_bucket_lifecycle_configuration(
-                Bucket=bucket, LifecycleConfiguration={"Rules": _LIFECYCLE}
-            ),
-        ),
-        Resource(
-            "bucket's encryption", encryption, encrypted,
-            lambda: s3.put_bucket_encryption(
-                Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": encryption}
-            ),
-        ),
+        *map(resource, bucket_settings(s3, settings)),
     ]  # fmt: skip
-
-
-def _same_rule(rule: dict[str, Any], n: int) -> bool:
-    """Return whether a rule says what ours says; stores add members, and may write the prefix elsewhere."""
-    if n >= len(_LIFECYCLE):
-        return False
-    wanted: dict[str, Any] = dict(_LIFECYCLE[n])
-    prefix = wanted.pop("Filter")["Prefix"]
-    found_prefix = rule.get("Prefix", rule.get("Filter", {}).get("Prefix", ""))
-    return found_prefix == prefix and all(rule.get(name) == value for name, value in wanted.items())
 
 
 # ---------------------------------------------------------------- the tables

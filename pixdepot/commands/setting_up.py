@@ -52,10 +52,12 @@ def up(on_lambda: bool, tell: Tell) -> None:
     from bootstrap import commands
 
     made = _run(commands.up(settings(), _built() if on_lambda else None))
-    told = [*(f"made {name}" for name in made.names), "Everything is there."]
+    lacking = [f"{each.state}: {each.name} ({each.detail})" for each in made.lacking]
+    told = [*(f"made {name}" for name in made.names), *lacking, "Everything is there."]
     if made.url:
         told.append(f"The API is at {made.url}")
-    tell({"made": made.names, "url": made.url}, "\n".join(told))
+    facts = {"made": made.names, "url": made.url, "not_supported": {e.name: e.detail for e in made.lacking}}
+    tell(facts, "\n".join(told))
 
 
 @bootstrap.command()
@@ -80,13 +82,13 @@ def down(on_lambda: bool, yes: bool, tell: Tell) -> None:
 @_with_lambda
 @printing
 def status(on_lambda: bool, tell: Tell) -> None:
-    """Say what is there and what differs; exit with 1 unless all is well."""
+    """Show what exists, what differs and what the store does not support; exit with 1 if `up` has work to do."""
     from bootstrap import commands
 
     findings = _run(commands.status(settings(), _built() if on_lambda else None))
     for each in findings:
-        tell(each, f"{each.state:8} {each.name}")
-    if any(each.state != "ok" for each in findings):
+        tell(each, f"{each.state:8} {each.name}" + (f" ({each.detail})" if each.detail else ""))
+    if not all(each.ok for each in findings):
         sys.exit(1)
 
 

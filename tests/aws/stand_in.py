@@ -17,6 +17,7 @@ from bootstrap.commands import up
 from bootstrap.emulator import AccessKey, Emulator
 from bootstrap.policy import service_policy
 from service.settings import Settings
+from tests.servers.rgw import Gateway
 
 T = TypeVar("T")
 
@@ -28,6 +29,7 @@ class Account:
     emulator: Emulator
     settings: Settings
     key: AccessKey
+    s3: str = ""  # the endpoint of another S3, which knows the key, too
 
     @contextmanager
     def environment(self, endpoint_url: str | None = None, **endpoint_urls: str) -> Iterator[None]:
@@ -35,7 +37,8 @@ class Account:
 
         `s3` and `dynamodb` may have endpoints of their own.
         """
-        with sdk_environment(endpoint_url or self.emulator.endpoint_url, self.key, **endpoint_urls):
+        elsewhere = {"s3": self.s3} if self.s3 else {}
+        with sdk_environment(endpoint_url or self.emulator.endpoint_url, self.key, **elsewhere | endpoint_urls):
             yield
 
 
@@ -83,3 +86,11 @@ async def new_account(emulator: Emulator, **settings: Any) -> AsyncIterator[Acco
         await up(chosen)
     key = await emulator.create_user(service_policy(chosen))
     yield Account(emulator, chosen, key)
+
+
+async def account_on(gateway: Gateway, emulator: Emulator, **settings: Any) -> Account:
+    """Bootstrap a bucket of its own on another S3, with tables on the emulator, which takes the same key."""
+    account = Account(emulator, new_settings(**settings), gateway.key, gateway.endpoint_url)
+    with account.environment():
+        await up(account.settings)
+    return account

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from cfnlint.decode import cfn_yaml
 
+from bootstrap.bucket import cors_rules
 from bootstrap.commands import Setup, opened_setup
 from bootstrap.emulator import Emulator
 from bootstrap.gateway import BINARY_MEDIA_TYPES, GATEWAY_RESPONSES
-from bootstrap.resources import cors_rules, resources
+from bootstrap.resources import resources
 from service.aws.session import opened_clients
 from service.settings import Settings
 from tests.aws.on_lambda import package

@@ -55,9 +55,14 @@ class Fault(StrEnum):
 
 
 Accident = Callable[[web.Request], Awaitable[Fault | None]]
+Instead = Callable[[web.Request], web.Response | None]
 
 
 async def _no_accident(_: web.Request) -> Fault | None:
+    return None
+
+
+def _nothing_instead(_: web.Request) -> web.Response | None:
     return None
 
 
@@ -66,9 +71,10 @@ class Proxy:
 
     `calls` counts requests as they come in, by operation: `PutItem`, `Query` ... of DynamoDB, `PutObject` ... of
     S3. `faults` spoils the nth request of an operation, counted as in `calls`, once. `accident` is asked what
-    becomes of each other request, and may take its time. While `throttling` is an error's code, everything is
-    refused with it. Of an object's bytes `most_of_object` pass, if that is set, and the connection is cut; or the
-    answer just ends, if it `ends_early`. `request_headers` and `answer_headers` take the place of those that pass.
+    becomes of each other request, and may take its time; `instead` may answer it. While `throttling` is an error's
+    code, everything is refused with it. Of an object's bytes `most_of_object` pass, if that is set, and the
+    connection is cut; or the answer just ends, if it `ends_early`. `request_headers` and `answer_headers` take the
+    place of those that pass.
     """
 
     def __init__(self, upstream: str, session: ClientSession, port: int) -> None:
@@ -76,6 +82,7 @@ class Proxy:
         self.calls: Counter[str] = Counter()
         self.faults: dict[tuple[str, int], Fault] = {}
         self.accident: Accident = _no_accident
+        self.instead: Instead = _nothing_instead
         self.throttling = ""
         self.most_of_object: int | None = None
         self.ends_early = False
@@ -131,6 +138,9 @@ class Proxy:
             return await _throttled(request, self.throttling)
         if fault and not fault.is_done:
             return await _spoiled(request, fault)
+        if (answer_instead := self.instead(request)) is not None:
+            await request.read()
+            return answer_instead
         async with self._session.request(
             request.method,
             URL(self._upstream + request.raw_path, encoded=True),
