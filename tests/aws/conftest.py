@@ -1,4 +1,4 @@
-"""Real S3s to send things to: the emulator, and Ceph's gateway, which nobody wrote for tests."""
+"""Real S3s to send things to: the emulator, and Ceph's gateway and SeaweedFS, which nobody wrote for tests."""
 
 import secrets
 from collections.abc import AsyncIterator
@@ -14,7 +14,7 @@ from service.aws.session import Clients, opened_clients
 from service.settings import Settings
 from tests.api.client import ApiClient, over_http
 from tests.aws.stand_in import Account, opened_in, sdk_environment
-from tests.servers import rgw
+from tests.servers.rgw import Gateway
 
 
 @dataclass(frozen=True)
@@ -37,21 +37,32 @@ async def ministack(account: Account) -> Storage:
 
 
 @pytest.fixture(scope="session")
-async def ceph(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Storage]:
+async def on_ceph(ceph: Gateway) -> Storage:
     """Return Ceph's gateway with a bucket."""
-    if reason := rgw.available():
-        pytest.skip(reason)
-    async with rgw.running_gateway(tmp_path_factory.mktemp("ceph")) as gateway:
-        storage = Storage(gateway.endpoint_url, gateway.key, "pixdepot")
-        async with opened_in(storage.environment(), opened_clients(Settings())) as clients:
-            await clients.s3.create_bucket(Bucket=storage.bucket)
-        yield storage
+    return await with_bucket(ceph)
 
 
-@pytest.fixture(scope="session", params=["ministack", "ceph"])
+@pytest.fixture(scope="session")
+async def on_seaweedfs(seaweedfs: Gateway) -> Storage:
+    """Return SeaweedFS with a bucket."""
+    return await with_bucket(seaweedfs)
+
+
+async def with_bucket(gateway: Gateway) -> Storage:
+    """Return a bucket of its own at a gateway."""
+    storage = Storage(gateway.endpoint_url, gateway.key, f"pixdepot-{secrets.token_hex(6)}")
+    async with opened_in(storage.environment(), opened_clients(Settings())) as clients:
+        await clients.s3.create_bucket(Bucket=storage.bucket)
+    return storage
+
+
+STORES = {"ministack": "ministack", "ceph": "on_ceph", "seaweedfs": "on_seaweedfs"}
+
+
+@pytest.fixture(scope="session", params=STORES)
 def storage(request: pytest.FixtureRequest) -> Storage:
     """Return each S3."""
-    found: Storage = request.getfixturevalue(request.param)
+    found: Storage = request.getfixturevalue(STORES[request.param])
     return found
 
 

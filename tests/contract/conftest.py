@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
+from bootstrap.emulator import Emulator
 from service import model
 from service.pairing import Pairing
 from service.ports import ImageRepository, ObjectStore
 from service.runtime import Backend, aws_backend, local_backend
 from service.settings import Settings
-from tests.aws.stand_in import Account, opened_in
+from tests.aws.stand_in import Account, account_on, opened_in
+from tests.servers.rgw import Gateway
 
 COUNTED = {"user_quota_bytes": 10**12}  # so that what is used is counted
 
@@ -37,7 +39,21 @@ async def aws(account: Account) -> AsyncIterator[Backend]:
 BACKENDS: dict[str, tuple[Callable[[Any], AbstractAsyncContextManager[Backend]], str]] = {
     "local": (local, "session_directory"),
     "aws": (aws, "account"),
+    "seaweedfs": (aws, "on_seaweedfs"),
+    "ceph": (aws, "on_ceph"),
 }
+
+
+@pytest.fixture(scope="session")
+async def on_seaweedfs(seaweedfs: Gateway, emulator: Emulator) -> Account:
+    """Return a bucket on SeaweedFS, and tables on the emulator."""
+    return await account_on(seaweedfs, emulator)
+
+
+@pytest.fixture(scope="session")
+async def on_ceph(ceph: Gateway, emulator: Emulator) -> Account:
+    """Return a bucket on Ceph, and tables on the emulator."""
+    return await account_on(ceph, emulator)
 
 
 @pytest.fixture(scope="session", params=BACKENDS)
