@@ -1,6 +1,7 @@
 """`pixdepot doctor`: a picture's whole way through the configured backend, as a browser would send it.
 
-Each step either works, or names the likely cause and the remedy. What it writes it removes again.
+Each step either works, or names the likely cause and the remedy. Where the whole way works, `enforced` then tries
+what links must not allow. What it writes it removes again.
 """
 
 import re
@@ -22,7 +23,8 @@ from service.pairing import Pairing
 from service.ports import ImageRepository, ObjectStore
 from service.settings import Settings
 
-from .resources import cors_rules
+from .bucket import cors_rules
+from .enforcement import Enforced, Enforcement
 
 _BYTES = b"pixdepot doctor"
 _TYPE = "image/png"
@@ -84,6 +86,7 @@ class Examination:
     base_url: str
     _mark: str = field(default_factory=lambda: f"doctor-{secrets.token_hex(8)}")
     _upload: SignedUpload | None = None
+    _downloaded: bool = False
 
     async def steps(self) -> AsyncIterator[Step]:
         """Do every step in turn; those after one that failed, as far as they make sense without it."""
@@ -105,6 +108,13 @@ class Examination:
             if not step.ok and way in (self._sign, self._send, self._seal):
                 break
         yield await _tried("delete", self._delete)
+
+    async def enforced(self) -> AsyncIterator[Enforced]:
+        """Say what the storage enforces of links; nothing where no link has worked: none can be judged then."""
+        if self._downloaded:
+            enforcement = Enforcement(self.objects, self.http, self._url, self.settings.post_forms)
+            async for row in enforcement.rows():
+                yield row
 
     @property
     def _keys(self) -> tuple[str, str]:
@@ -164,7 +174,8 @@ class Examination:
                 raise StepFailed(
                     f"The storage does not let pages of {origin} send pictures.",
                     "The CORS rules are missing or others: run pixdepot bootstrap up with the same "
-                    "PIXDEPOT_CORS_ORIGINS and PIXDEPOT_PUBLIC_URL as the service.",
+                    "PIXDEPOT_CORS_ORIGINS and PIXDEPOT_PUBLIC_URL as the service. Where bootstrap says that CORS is "
+                    "not supported, allow the origin in the store's own configuration.",
                 )
 
     def _origins(self) -> list[str]:
@@ -188,6 +199,7 @@ class Examination:
             await _check(answer)
             if await answer.read() != _BYTES:
                 raise StepFailed("Other bytes came back.", "Something on the way to the storage changes them.")
+        self._downloaded = True
 
     async def _delete(self) -> None:
         await self.objects.delete(*self._keys)

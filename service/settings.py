@@ -141,6 +141,12 @@ class Settings:
     s3_public_endpoint_url: str = _setting(
         "", _url, "S3's URL as clients see it, where that is not the one the service uses. Empty: the same."
     )
+    post_forms: bool = _setting(
+        True,
+        _flag,
+        'Whether direct uploads may ask for the method "POST". 0 where the storage has no POST form (R2, Swift): '
+        "the service then refuses that method. `pixdepot doctor` says which it is.",
+    )
     public_url: str = _setting("", _url, "The service's URL as clients see it. Empty: as each request reached it.")
     cors_origins: tuple[str, ...] = _setting(
         (), _origins, "Origins of other sites whose pages may call the API, with commas between. Empty: none."

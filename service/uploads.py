@@ -40,13 +40,11 @@ class UploadService:
         """Store a pending upload, and return it with the link that takes its bytes.
 
         With a key it is repeatable for 24 hours, and returns what it returned first, whatever became of it since.
-        Raises InvalidRequest (a PUT without its size), TooLarge, InsufficientStorage, QuotaExceeded, and with a key
-        what `Depot.claimed` raises.
+        Raises InvalidRequest (a PUT without its size, a form that the storage does not have), TooLarge,
+        InsufficientStorage, QuotaExceeded, and with a key what `Depot.claimed` raises.
         """
         limit = self._depot.settings.max_image_bytes
-        if expected.method == "PUT" and expected.file_size is None:
-            message = 'A PUT is signed with its length: give file_size, or ask for method "POST".'
-            raise InvalidRequest("See errors for what is wrong with each field.", {"file_size": [message]})
+        self._check_method(expected)
         if (expected.file_size or 0) > limit:
             raise TooLarge(f"A picture may have {limit:,} bytes.")
         await self._objects.check_room(expected.file_size or 0)
@@ -58,6 +56,18 @@ class UploadService:
             await self._depot.check_quota(details.user_id, expected.file_size or 1)
             await self._records.begin(upload)
         return upload, await self._sign(upload, upload.created_at)
+
+    def _check_method(self, expected: Expected) -> None:
+        """Raise InvalidRequest where no link can be signed for what is expected."""
+        forms = self._depot.settings.post_forms
+        complaints = {}
+        if expected.method == "POST" and not forms:
+            complaints["method"] = ["This service's storage has no POST form: ask for PUT, with file_size."]
+        if expected.method == "PUT" and expected.file_size is None:
+            otherwise = ', or ask for method "POST"' if forms else ""
+            complaints["file_size"] = [f"A PUT is signed with its length: give file_size{otherwise}."]
+        if complaints:
+            raise InvalidRequest("See errors for what is wrong with each field.", complaints)
 
     async def status(self, image_id: str, caller: str | None) -> Upload:
         """Return an upload as it is now. Raises NotFound, also for one that was cancelled or deleted."""
@@ -73,9 +83,12 @@ class UploadService:
     async def sign(self, image_id: str, caller: str | None) -> tuple[Upload, SignedUpload]:
         """Return a new link for a pending upload, which then has its whole time again.
 
-        Raises NotFound, and Conflict once the upload is published or failed.
+        Raises NotFound, and Conflict once the upload is published or failed, or where it is to be sent by a form
+        that the storage does not have.
         """
-        await self.status(image_id, caller)
+        pending = await self.status(image_id, caller)
+        if pending.expected.method == "POST" and not self._depot.settings.post_forms:
+            raise Conflict("The storage has no POST form: begin another upload, with the method PUT.")
         upload = await self._records.extend(image_id, self._depot.expiry())
         if upload is None:
             raise Conflict("The upload is no longer pending.")

@@ -15,6 +15,7 @@ from .terminal import Tell, data_option, printing, run, settings
 
 if TYPE_CHECKING:
     from bootstrap.doctor import Step
+    from bootstrap.enforcement import Enforced
 
 
 def _settings_help() -> str:
@@ -92,7 +93,7 @@ def emulator(port: int, data: Path) -> None:
 @data_option
 @printing
 def doctor(data: Path | None, tell: Tell) -> None:
-    """Send a picture the whole way through the configured backend; name the cause of what fails."""
+    """Send a test image through the configured backend; name what fails, and what the storage enforces."""
     import aiohttp
 
     from bootstrap.doctor import Examination
@@ -114,6 +115,10 @@ def doctor(data: Path | None, tell: Tell) -> None:
             async for step in examination.steps():
                 tell({**asdict(step), "ok": step.ok}, _told(step))
                 well = well and step.ok
+            async for row in examination.enforced():
+                told = {"cause": "", "remedy": ""} if row.ok else {"cause": "not enforced", "remedy": row.follows}
+                tell({**asdict(row), **told}, _enforced(row))
+                well = well and row.ok
         return well
 
     if not run(examine()):
@@ -123,6 +128,11 @@ def doctor(data: Path | None, tell: Tell) -> None:
 def _told(step: "Step") -> str:
     failed = f"FAILED {step.name}\n       {step.cause}\n       {step.remedy}"
     return f"ok     {step.name}" if step.ok else failed
+
+
+def _enforced(row: "Enforced") -> str:
+    said = "yes" if row.enforced else "no" if row.ok else "FAILED"
+    return f"{said:6} enforces: {row.name}" + (f"\n       {row.follows}" if row.follows else "")
 
 
 @click.command()

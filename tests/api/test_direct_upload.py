@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import pytest
 
 from tests.api.client import Answer, ApiClient, form, some_details
-from tests.api.conftest import Start, until
+from tests.api.conftest import Start, server_on_local, until
 from tests.pictures import picture, sha256_of
 
 DATA = picture(size=(64, 48), seed=1)
@@ -530,6 +530,28 @@ async def test_what_cannot_be_signed_is_refused(api: ApiClient, details: dict[st
     answer = await api.begin(DATA, **details)
     assert answer.outcome == (400, "invalid_request")
     assert answer.json["errors"].keys() == {field}
+
+
+async def test_a_storage_without_forms_is_told_with_the_way_that_there_is(start: Start, tmp_path: Path) -> None:
+    async with start(tmp_path, post_forms=False) as api:
+        answer = await api.begin(DATA, method="POST")
+        assert answer.outcome == (400, "invalid_request")
+        assert answer.json["errors"] == {
+            "method": ["This service's storage has no POST form: ask for PUT, with file_size."]
+        }
+        answer = await api.post("/uploads", {**some_details(), "content_type": "image/jpeg"})
+        assert answer.json["errors"] == {"file_size": ["A PUT is signed with its length: give file_size."]}
+        await assert_nothing_arrived(api, await api.begun(DATA))
+
+
+async def test_no_form_is_signed_again_once_the_storage_has_none(tmp_path: Path) -> None:
+    async with server_on_local(tmp_path) as api:
+        form, put = [(await api.begun(DATA, method=method))["image_id"] for method in ("POST", "PUT")]
+    async with server_on_local(tmp_path, post_forms=False) as api:
+        answer = await api.post(f"/uploads/{form}/sign")
+        assert answer.outcome == (409, "conflict")
+        assert "method PUT" in answer.json["detail"]
+        assert (await api.post(f"/uploads/{put}/sign")).status == 200
 
 
 @pytest.mark.parametrize("missing", ["file_size", "user_id", "title", "filename"])

@@ -46,6 +46,7 @@ def variables(account: Account) -> dict[str, str]:
 async def test_on_aws_all_is_well(account: Account, tmp_path: Path) -> None:
     ended = await run(PIXDEPOT, "doctor", directory=tmp_path, **variables(account))
     assert (ended.code, ended.out.count("ok  ")) == (0, STEPS), ended
+    assert "yes    enforces: POST form\n" in ended.out
 
 
 async def test_what_is_wrong_is_told_with_its_remedy_and_the_command_fails(

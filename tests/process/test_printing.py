@@ -58,15 +58,17 @@ async def test_what_is_found_is_printed_as_an_object(tmp_path: Path, line: str, 
     assert (finished.code, documents(finished)) == (0, [printed])
 
 
-async def test_the_doctor_prints_an_object_for_each_step(tmp_path: Path) -> None:
+async def test_the_doctor_prints_an_object_for_each_step_and_each_thing_enforced(tmp_path: Path) -> None:
     async with serving(tmp_path):
         pass
     finished = await run(PIXDEPOT, "doctor", "--data", "data", "--json", directory=tmp_path)
     assert finished.code == 0
-    assert [each["name"] for each in documents(finished)][-1] == "delete"
+    steps = [each for each in documents(finished) if "enforced" not in each]
+    assert [each["name"] for each in steps][-1] == "delete"
     assert all(each["ok"] and not each["cause"] for each in documents(finished))
     told = await run(PIXDEPOT, "doctor", directory=tmp_path, PIXDEPOT_DATA_DIR="data")
-    assert re.fullmatch(r"(ok     [\w ]+\n)+", told.out)
+    row = r"yes    enforces: [\w -]+\n|no     enforces: [\w -]+\n       .+\n"
+    assert re.fullmatch(rf"(ok     [\w ]+\n)+({row})+", told.out)
 
 
 async def test_work_on_a_terminal_is_shown_as_a_bar_which_is_gone_when_it_is_done(tmp_path: Path) -> None:
