@@ -174,8 +174,8 @@ class Examination:
                 raise StepFailed(
                     f"The storage does not let pages of {origin} send pictures.",
                     "The CORS rules are missing or others: run pixdepot bootstrap up with the same "
-                    "PIXDEPOT_CORS_ORIGINS and PIXDEPOT_PUBLIC_URL as the service. Where bootstrap says that CORS is "
-                    "not supported, allow the origin in the store's own configuration.",
+                    "PIXDEPOT_CORS_ORIGINS and PIXDEPOT_PUBLIC_URL as the service. Where it says that CORS is not "
+                    "supported, allow the origin in the store's own configuration.",
                 )
 
     def _origins(self) -> list[str]:

@@ -201,9 +201,8 @@ class Enforcement:
         """Send it, whatever the answer is: what counts is what is stored then."""
         url, body = URL(self.url(link.url), encoded=True), aiohttp.FormData(link.fields)
         body.add_field("file", data, filename="doctor.png", content_type=_TYPE)
-        with suppress(
-            aiohttp.ClientError, TimeoutError
-        ):  # some close the connection before they have read the body
+        # Some close the connection before they have read the body.
+        with suppress(aiohttp.ClientError, TimeoutError):
             async with self.http.request(
                 link.method, url, data=data if link.method == "PUT" else body, headers=link.headers
             ) as answer:
