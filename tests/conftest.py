@@ -6,12 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.emulator import Emulator, running_emulator
+from bootstrap.emulator import AccessKey, Emulator, running_emulator
 from tests.aws.stand_in import Account, new_account
+from tests.servers.rgw import Gateway, running_gateway
+from tests.servers.rgw import available as ceph_missing
+from tests.servers.seaweedfs import available as seaweedfs_missing
+from tests.servers.seaweedfs import running_seaweedfs
 
 # Before anything reads them: a developer's settings must neither help a test nor be touched by it.
 for name in [each for each in os.environ if each.startswith(("AWS_", "OTEL_", "PIXDEPOT_"))]:
     del os.environ[name]
+
+# The emulator's root key, which passes there with any secret.
+SHARED_KEY = AccessKey("test", "secret-of-every-store")
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +39,24 @@ async def account(emulator: Emulator) -> AsyncIterator[Account]:
     """Return a bucket and tables on the emulator, and a key with the least policy."""
     async with new_account(emulator) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+async def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
+    """Return a SeaweedFS, one for each worker. The emulator takes its key, too, so both may be one set-up."""
+    if reason := seaweedfs_missing():
+        pytest.skip(reason)
+    async with running_seaweedfs(tmp_path_factory.mktemp("seaweedfs"), SHARED_KEY) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+async def ceph(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
+    """Return Ceph's gateway, one for each worker. The emulator takes its key, too."""
+    if reason := ceph_missing():
+        pytest.skip(reason)
+    async with running_gateway(tmp_path_factory.mktemp("ceph"), SHARED_KEY) as running:
+        yield running
 
 
 @pytest.hookimpl(wrapper=True)

@@ -75,8 +75,8 @@ def available() -> str | None:
 
 
 @asynccontextmanager
-async def running_gateway(directory: Path) -> AsyncIterator[Gateway]:
-    """Run a gateway for the length of the block, in the empty `directory`.
+async def running_gateway(directory: Path, key: AccessKey | None = None) -> AsyncIterator[Gateway]:
+    """Run a gateway for the length of the block, in the empty `directory`. It knows `key` only, or a new one.
 
     Raises ServerFailed, with the end of the log, when a part of it does not come up.
     """
@@ -100,7 +100,7 @@ async def running_gateway(directory: Path) -> AsyncIterator[Gateway]:
         storage = await start("ceph-osd", "-f", "-i", "0")
         gateway = await start("radosgw", "-f", "-n", _GATEWAY)
         await gateway.until_answers(cluster.endpoint_url)
-        key = AccessKey(uuid4().hex, uuid4().hex)
+        key = key or AccessKey(uuid4().hex, uuid4().hex)
         user = ("--uid=user", "--display-name=user", "--access-key", key.access_key, "--secret-key", key.secret_key)
         await cluster.run("radosgw-admin", "-n", _GATEWAY, "user", "create", *user)
         pids = tuple(child.process.pid for child in (monitor, storage, gateway))

@@ -20,8 +20,9 @@ from yarl import URL
 from bootstrap.emulator import AccessKey, Emulator, running_emulator
 from bootstrap.processes import Child, ServerFailed, free_port, path_variable, running_child
 
-from . import dynalite, rgw
+from . import dynalite
 from .proxy import Proxy, proxied
+from .rgw import Gateway
 
 PICTURE = b"not really a picture"
 JPEG = {"Content-Type": "image/jpeg"}
@@ -302,14 +303,18 @@ def item(n: int, **attributes: Mapping[str, Any]) -> dict[str, Mapping[str, Any]
     return {"kind": {"S": "natural"}, "n": {"N": str(n)}, **attributes}
 
 
-@pytest.mark.skipif(rgw.available() is not None, reason=str(rgw.available()))
-async def test_gateway_holds_urls_and_forms_to_what_was_signed(
-    tmp_path: Path, session: aiohttp.ClientSession
+async def test_ceph_holds_urls_and_forms_to_what_was_signed(ceph: Gateway, session: aiohttp.ClientSession) -> None:
+    await assert_enforcing(ceph, session)
+
+
+async def test_seaweedfs_holds_urls_and_forms_to_what_was_signed(
+    seaweedfs: Gateway, session: aiohttp.ClientSession
 ) -> None:
-    async with (
-        rgw.running_gateway(tmp_path) as gateway,
-        client("s3", gateway.endpoint_url, gateway.key) as s3,
-    ):
+    await assert_enforcing(seaweedfs, session)
+
+
+async def assert_enforcing(gateway: Gateway, session: aiohttp.ClientSession) -> None:
+    async with client("s3", gateway.endpoint_url, gateway.key) as s3:
         await s3.create_bucket(Bucket="bucket")
         await s3.put_object(Bucket="bucket", Key="a", Body=PICTURE)
         url = await s3.generate_presigned_url("get_object", Params={"Bucket": "bucket", "Key": "a"})
@@ -321,6 +326,9 @@ async def test_gateway_holds_urls_and_forms_to_what_was_signed(
         assert await status(session, "POST", form["url"], data=filled(form["fields"], PICTURE * 2)) == 400
         other_key = {**form["fields"], "key": "c"}
         assert await status(session, "POST", form["url"], data=filled(other_key, PICTURE)) == 403
+    async with client("s3", gateway.endpoint_url, AccessKey(gateway.key.access_key, "wrong")) as s3:
+        with pytest.raises(s3.exceptions.ClientError, match="SignatureDoesNotMatch"):
+            await s3.list_buckets()
 
 
 def filled(fields: Mapping[str, str], picture: bytes) -> aiohttp.FormData:
