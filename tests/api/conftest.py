@@ -21,6 +21,7 @@ from tests.api.client import ApiClient, over_http
 from tests.api.gateway import BASE_URL, Event, http_event, rest_event, through
 from tests.aws.on_lambda import deployed
 from tests.aws.stand_in import new_account, new_bucket, new_settings, opened_in
+from tests.servers.rgw import Gateway
 
 
 class Start(Protocol):
@@ -63,13 +64,13 @@ def server_on_aws(emulator: Emulator) -> Start:
     return start
 
 
-def server_on_s3(emulator: Emulator) -> Start:
-    """Run the aiohttp skin on S3 and SQLite, each time with a bucket of its own."""
+def server_on_s3(gateway: Gateway) -> Start:
+    """Run the aiohttp skin on SeaweedFS and SQLite, each time with a bucket of its own."""
 
     @asynccontextmanager
     async def start(directory: Path, **settings: Any) -> AsyncIterator[ApiClient]:
         async with (
-            new_bucket(emulator.endpoint_url, emulator.root, directory, **settings) as made,
+            new_bucket(gateway.endpoint_url, gateway.key, directory, **settings) as made,
             served(made) as client,
         ):
             yield client
@@ -120,7 +121,7 @@ def lambda_on_aws(emulator: Emulator) -> Start:
 SERVICES: dict[str, tuple[Callable[[Any], Start], str]] = {
     "server-local": (lambda _: server_on_local, "tmp_path_factory"),
     "server-aws": (server_on_aws, "emulator"),
-    "server-s3": (server_on_s3, "emulator"),
+    "server-s3": (server_on_s3, "seaweedfs"),
     "server-dynamodb": (server_on_dynamodb, "emulator"),
     "lambda-rest": (lambda _: lambda_on_local(rest_event), "tmp_path_factory"),
     "lambda-http": (lambda _: lambda_on_local(http_event), "tmp_path_factory"),

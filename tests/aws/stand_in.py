@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from bootstrap.commands import up
 from bootstrap.emulator import AccessKey, Emulator
 from bootstrap.policy import service_policy
+from service.aws.session import new_session, opened_s3
 from service.settings import Settings
 
 T = TypeVar("T")
@@ -80,11 +81,12 @@ def new_settings(**settings: Any) -> Settings:
 async def new_bucket(
     endpoint_url: str, owner: AccessKey, data_dir: Path, **settings: Any
 ) -> AsyncIterator[Settings]:
-    """Bootstrap a bucket for storage in an S3 beside SQLite; the settings say all of it, and the SDK's nothing."""
+    """Make a bucket for storage in an S3 beside SQLite; the settings say all of it, and the SDK's nothing."""
     key = {"s3_access_key_id": owner.access_key, "s3_secret_access_key": owner.secret_key}
     chosen = {"storage": "s3", "bucket": f"pixdepot-{secrets.token_hex(6)}", "s3_endpoint_url": endpoint_url}
     made = Settings(**{"data_dir": data_dir, **chosen, **key, **settings})
-    await up(made)
+    async with opened_s3(new_session(), made) as clients:
+        await clients.s3.create_bucket(Bucket=made.bucket)
     yield made
 
 

@@ -17,7 +17,7 @@ from service.pairing import MARK
 from service.runtime import Runtime, open_service
 from service.settings import Settings, SettingsError
 from tests.api.conftest import served
-from tests.aws.stand_in import Account, new_account, new_bucket, opened_in
+from tests.aws.stand_in import Account, new_account, new_bucket
 from tests.faults.sites import everything
 from tests.pictures import picture, sha256_of
 from tests.process.servers import PIXDEPOT, Finished, run, serving

@@ -54,7 +54,7 @@ async def lambda_on_local(directory: Path, **settings: Any) -> AsyncIterator[str
 SERVICES: dict[str, tuple[Callable[[Any], Serve], str]] = {
     "server on local": (lambda _: reached(server_on_local), "tmp_path_factory"),
     "server on aws": (lambda emulator: reached(server_on_aws(emulator)), "emulator"),
-    "server on s3": (lambda emulator: reached(server_on_s3(emulator)), "emulator"),
+    "server on s3": (lambda gateway: reached(server_on_s3(gateway)), "seaweedfs"),
     "lambda on local": (lambda _: lambda_on_local, "tmp_path_factory"),
     "lambda on aws": (lambda emulator: reached(lambda_on_aws(emulator)), "emulator"),
 }

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from bootstrap.emulator import Emulator
 from service import model
 from service.backends import Backend, opened_backend
 from service.pairing import Pairing
 from service.ports import ImageRepository, ObjectStore
 from service.settings import Settings
 from tests.aws.stand_in import Account, new_bucket, opened_in
+from tests.servers.rgw import Gateway
 
 COUNTED = {"user_quota_bytes": 10**12}  # so that what is used is counted
 
@@ -36,10 +36,10 @@ async def aws(account: Account) -> AsyncIterator[Backend]:
 
 
 @asynccontextmanager
-async def s3(emulator: Emulator) -> AsyncIterator[Backend]:
-    """Open S3 and SQLite."""
+async def s3(gateway: Gateway) -> AsyncIterator[Backend]:
+    """Open SeaweedFS and SQLite."""
     with TemporaryDirectory() as directory:
-        made = new_bucket(emulator.endpoint_url, emulator.root, Path(directory), **COUNTED)
+        made = new_bucket(gateway.endpoint_url, gateway.key, Path(directory), **COUNTED)
         async with made as settings, opened_backend(settings, model.now) as opened:
             yield opened
 
@@ -48,7 +48,7 @@ async def s3(emulator: Emulator) -> AsyncIterator[Backend]:
 BACKENDS: dict[str, tuple[Callable[[Any], AbstractAsyncContextManager[Backend]], str]] = {
     "local": (local, "session_directory"),
     "aws": (aws, "account"),
-    "s3": (s3, "emulator"),
+    "s3": (s3, "seaweedfs"),
 }
 
 
