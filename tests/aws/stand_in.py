@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from bootstrap.commands import up
 from bootstrap.emulator import AccessKey, Emulator
 from bootstrap.policy import service_policy
+from bootstrap.resources import bucket_resources
 from service.aws.session import new_session, opened_s3
 from service.settings import Settings
 
@@ -86,7 +87,9 @@ async def new_bucket(
     chosen = {"storage": "s3", "bucket": f"pixdepot-{secrets.token_hex(6)}", "s3_endpoint_url": endpoint_url}
     made = Settings(**{"data_dir": data_dir, **chosen, **key, **settings})
     async with opened_s3(new_session(), made) as clients:
-        await clients.s3.create_bucket(Bucket=made.bucket)
+        for each in bucket_resources(clients, made):
+            if each.name in {f"bucket {made.bucket}", "bucket's CORS"}:  # what every store has
+                await each.up()
     yield made
 
 
