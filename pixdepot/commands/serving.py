@@ -53,13 +53,12 @@ def serve(host: str, port: int, data: Path | None) -> None:
         chosen = replace(chosen, data_dir=data)
 
     here = str(chosen.data_dir.absolute())
-    places = {
-        f"the bucket {chosen.bucket}" if chosen.uses_s3 else here,
-        f"the table {chosen.table}" if chosen.uses_dynamodb else here,
-    }
+    storage = f"the bucket {chosen.bucket}" if chosen.uses_s3 else here
+    database = f"the table {chosen.table}" if chosen.uses_dynamodb else here
+    places = " and ".join(dict.fromkeys([storage, database]))
 
     def started(url: str) -> None:
-        click.echo(f"Pixdepot listens on {url} and keeps its data in {' and '.join(sorted(places, reverse=True))}")
+        click.echo(f"Pixdepot listens on {url} and keeps its data in {places}")
         click.echo(f"Try: curl {url}/images")
 
     run(server.serve(chosen, host, port, started))

@@ -163,8 +163,7 @@ async def test_a_server_says_where_it_keeps_both_and_every_command_finds_it(
     mixed: Settings, tmp_path: Path
 ) -> None:
     async with serving(tmp_path, **mixed.environment()) as server:
-        assert f"the bucket {mixed.bucket}" in server.greeting
-        assert str(mixed.data_dir) in server.greeting
+        assert f"keeps its data in the bucket {mixed.bucket} and {mixed.data_dir}\n" in server.greeting
         image_id = (await server.api.uploaded(picture(), user_id="ada"))["image_id"]
         assert (await server.api.get(f"/images/{image_id}")).status == 200
     assert {each.name for each in mixed.data_dir.iterdir()} == {"pixdepot.db", "ballast"}
