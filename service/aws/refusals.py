@@ -18,6 +18,8 @@ UNREACHABLE = (
 )
 ADVICE = "See the service's log, and docs/aws.md."
 
+_EXAMINE = "Run pixdepot doctor, and see docs/aws.md."
+_THROTTLED = "It is throttled: it works again when fewer calls come."
 _PERMISSION = "A permission is missing: give the service's role or user the policy in docs/aws.md."
 _KEYS = (
     "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (for S3 alone PIXDEPOT_S3_ACCESS_KEY_ID and ..._SECRET_ACCESS_KEY)"
@@ -31,6 +33,7 @@ REMEDIES = {
     "InvalidAccessKeyId": f"The access key is not known there: check {_KEYS}, and the endpoint.",
     "InvalidSignatureException": "The secret key is wrong, or the clock is: check AWS_SECRET_ACCESS_KEY, and NTP.",
     "NoSuchBucket": "The bucket is missing: run pixdepot bootstrap up, or check PIXDEPOT_BUCKET.",
+    "ProvisionedThroughputExceededException": _THROTTLED,
     "RequestTimeTooSkewed": "This machine's clock is wrong: set it by NTP.",
     "ResourceNotFoundException": "A table is missing: run pixdepot bootstrap up, or check PIXDEPOT_TABLE.",
     "SignatureDoesNotMatch": (
@@ -38,6 +41,8 @@ REMEDIES = {
         "PIXDEPOT_S3_PUBLIC_ENDPOINT_URL to S3's URL exactly as clients reach it. Or the secret key is wrong."
     ),
     "ValidationException": "An index of a table is missing, or not ready yet: run pixdepot bootstrap up.",
+    "SlowDown": _THROTTLED,
+    "ThrottlingException": _THROTTLED,
     "UnrecognizedClientException": f"The credentials are not known there: check {_KEYS}.",
 }
 _denied_action = re.compile(r"not authorized to perform: ([a-z0-9]+:\w+)").search
@@ -63,7 +68,7 @@ def refused(error: ClientError) -> str:
 def explained(error: Exception) -> str:
     """Return the cause and the remedy of an error of the SDK, or of the network below it, in a line."""
     if isinstance(error, ClientError):
-        return f"{refused(error)} {REMEDIES.get(code(error), ADVICE)}"
+        return f"{refused(error)} {REMEDIES.get(code(error), _EXAMINE)}"
     if isinstance(error, NoCredentialsError):
         return NO_CREDENTIALS
     if isinstance(error, CredentialRetrievalError):
