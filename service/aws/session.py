@@ -152,6 +152,8 @@ def _told() -> Iterator[None]:
     """Raise SettingsError where the SDK cannot do with the settings that it finds."""
     try:
         yield
+    except SettingsError:
+        raise
     except NoRegionError as error:
         raise SettingsError(refusals.NO_REGION) from error
     except (BotoCoreError, ValueError) as error:
