@@ -3,12 +3,12 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from service.settings import Settings
+from service.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from .deployment import Deployment
@@ -52,21 +52,51 @@ class Setup:
 @asynccontextmanager
 async def opened_setup(settings: Settings, package: "Package | None") -> AsyncIterator[Setup]:
     """Open what is needed to speak to AWS, or to what stands in for it."""
-    from service.aws.session import opened_clients  # the SDK takes a second, and other commands do without
+    # The SDK takes a second, and other commands do without.
+    from service.aws.session import new_session, opened_clients, opened_dynamodb, opened_s3
 
-    from .deployment import opened_deployment
-    from .functions import functions, triggers
-    from .gateway import rest_api
-    from .resources import resources
+    from .resources import bucket_resources, resources, table_resources
 
-    async with opened_clients(settings) as clients:
-        wanted = resources(clients, settings)
+    chosen = on_aws(settings)
+    if package is not None:
+        _check_functions(chosen)
+    async with AsyncExitStack() as stack:
+        if chosen.uses_s3 and chosen.uses_dynamodb:
+            clients = await stack.enter_async_context(opened_clients(chosen))
+            wanted = resources(clients, chosen)
+        elif chosen.uses_s3:
+            wanted = bucket_resources(await stack.enter_async_context(opened_s3(new_session(), chosen)), chosen)
+        else:
+            wanted = table_resources(await stack.enter_async_context(opened_dynamodb(new_session())), chosen)
         if package is None:
             yield Setup(wanted, None)
             return
-        async with opened_deployment(clients, settings) as deployment:
-            on_lambda = [*functions(deployment, package), *rest_api(deployment), *triggers(deployment)]
-            yield Setup([*wanted, *on_lambda], deployment)
+        from .deployment import opened_deployment
+        from .functions import functions, triggers
+        from .gateway import rest_api
+
+        deployment = await stack.enter_async_context(opened_deployment(clients, chosen))
+        on_lambda = [*functions(deployment, package), *rest_api(deployment), *triggers(deployment)]
+        yield Setup([*wanted, *on_lambda], deployment)
+
+
+def on_aws(settings: Settings) -> Settings:
+    """Return what is to be set up: what the settings store on AWS; both where they store nothing there yet."""
+    return settings if settings.uses_s3 or settings.uses_dynamodb else settings.on("aws")
+
+
+def _check_functions(settings: Settings) -> None:
+    """Raise SettingsError where functions could not reach what they are to serve."""
+    if not (settings.uses_s3 and settings.uses_dynamodb):
+        raise SettingsError(
+            "Functions on Lambda keep no files: unset PIXDEPOT_STORAGE and PIXDEPOT_DATABASE, and set "
+            "PIXDEPOT_BACKEND=aws."
+        )
+    if settings.s3_endpoint_url or settings.s3_access_key_id or settings.s3_region:
+        raise SettingsError(
+            "Functions on Lambda use the S3 of their own account and Region: unset PIXDEPOT_S3_ENDPOINT_URL, "
+            "PIXDEPOT_S3_REGION, PIXDEPOT_S3_ACCESS_KEY_ID and PIXDEPOT_S3_SECRET_ACCESS_KEY."
+        )
 
 
 async def up(settings: Settings, package: "Package | None" = None) -> Made:
@@ -112,9 +142,16 @@ async def emulate(settings: Settings, data_dir: Path, port: int, started: Callab
             del os.environ[name]  # a developer's account is none of the emulator's business
         os.environ |= emulator.sdk_environment
         package = await asyncio.to_thread(build, Target.this_machine())
-        made = await up(replace(settings, backend="aws"), package)
+        made = await up(_of_one_account(settings), package)
         started(str(made.url), " ".join(f"{name}={value}" for name, value in emulator.sdk_environment.items()))
         await emulator.until_stopped()
+
+
+def _of_one_account(settings: Settings) -> Settings:
+    """Return these settings for what has one endpoint and one key for all."""
+    return replace(
+        settings.on("aws"), s3_endpoint_url="", s3_region="", s3_access_key_id="", s3_secret_access_key=""
+    )
 
 
 async def down(settings: Settings, package: "Package | None" = None) -> None:
@@ -138,10 +175,3 @@ async def _state(resource: "Resource") -> Finding:
     except NotSupported as lacking:
         return Finding(resource.name, NOT_SUPPORTED, str(lacking))
     return Finding(resource.name, "ok" if there == resource.wanted else "missing" if there is None else "differs")
-
-
-def refusals() -> tuple[type[Exception], ...]:
-    """Return the errors that AWS's refusals come as: the SDK's own."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    return BotoCoreError, ClientError

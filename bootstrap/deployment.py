@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from aiobotocore.config import AioConfig
 
-from service.aws.session import Clients
+from service.aws.session import S3Access
 from service.settings import Settings
 
 STAGE = "dev"
@@ -65,7 +65,7 @@ class Deployment:
     @property
     def function_settings(self) -> Settings:
         """Return what the functions are told: the caller's settings, and what only the one who deploys knows."""
-        settings = replace(self.settings, backend="aws")
+        settings = self.settings.on("aws")
         if not self.emulator:
             return settings  # each request tells by what name it came
         return replace(
@@ -77,7 +77,7 @@ class Deployment:
 
 
 @asynccontextmanager
-async def opened_deployment(clients: Clients, settings: Settings) -> AsyncIterator[Deployment]:
+async def opened_deployment(clients: S3Access, settings: Settings) -> AsyncIterator[Deployment]:
     """Open the clients beside those of the backend, and find out where they lead."""
     # Nobody waits for an answer within seconds, as the clients of the service do; and a zip takes its time.
     config = AioConfig(

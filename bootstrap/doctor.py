@@ -4,7 +4,6 @@ Each step either works, or names the likely cause and the remedy. Where the whol
 what links must not allow. What it writes it removes again.
 """
 
-import re
 import secrets
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,6 +16,8 @@ from xml.etree import ElementTree
 import aiohttp
 from botocore.exceptions import ClientError
 
+from service.aws.refusals import ADVICE, REMEDIES, UNREACHABLE, named, refused
+from service.aws.session import error_code
 from service.errors import DepotMismatch, PixdepotError
 from service.model import GRACE, Details, Expected, ImageQuery, SignedUpload, State, Upload, now
 from service.pairing import Pairing
@@ -29,28 +30,6 @@ from .enforcement import Enforced, Enforcement
 _BYTES = b"pixdepot doctor"
 _TYPE = "image/png"
 _SKEW = timedelta(minutes=5)  # AWS refuses signatures 15 minutes off; a clock at 5 is on its way there
-
-_REMEDIES = {
-    "AccessDenied": "A permission is missing: give the service's role or user the policy in docs/aws.md.",
-    "AccessDeniedException": "A permission is missing: give the service's role or user the policy in docs/aws.md.",
-    "ExpiredToken": "The credentials have expired: renew them.",
-    "InvalidAccessKeyId": "The access key is not known there: check AWS_ACCESS_KEY_ID and AWS_ENDPOINT_URL.",
-    "InvalidSignatureException": "The secret key is wrong, or the clock is: check AWS_SECRET_ACCESS_KEY, and NTP.",
-    "NoSuchBucket": "The bucket is missing: run pixdepot bootstrap up, or check PIXDEPOT_BUCKET.",
-    "RequestTimeTooSkewed": "This machine's clock is wrong: set it by NTP.",
-    "ResourceNotFoundException": "A table is missing: run pixdepot bootstrap up, or check PIXDEPOT_TABLE.",
-    "SignatureDoesNotMatch": (
-        "The link was signed for another host, or something on the way changes the request: set "
-        "PIXDEPOT_S3_PUBLIC_ENDPOINT_URL to S3's URL exactly as clients reach it. Or the secret key is wrong."
-    ),
-    "ValidationException": "An index of a table is missing, or not ready yet: run pixdepot bootstrap up.",
-    "UnrecognizedClientException": "The credentials are not known there: check AWS_ACCESS_KEY_ID.",
-}
-_UNREACHABLE = (
-    "Nothing answers there: check AWS_ENDPOINT_URL, and PIXDEPOT_S3_PUBLIC_ENDPOINT_URL, for host and port."
-)
-_denied_action = re.compile(r"not authorized to perform: ([a-z0-9]+:\w+)").search
-_ADVICE = "See the service's log, and docs/aws.md."
 
 
 class StepFailed(Exception):
@@ -159,7 +138,7 @@ class Examination:
             told = answer.headers.get("Date")
         if told and abs(skew := datetime.now(UTC) - parsedate_to_datetime(told)) > _SKEW:
             minutes = skew.total_seconds() / 60
-            raise StepFailed(f"The clocks are {minutes:+.0f} minutes apart.", _REMEDIES["RequestTimeTooSkewed"])
+            raise StepFailed(f"The clocks are {minutes:+.0f} minutes apart.", REMEDIES["RequestTimeTooSkewed"])
 
     async def _preflight(self) -> None:
         for origin in self._origins():
@@ -179,7 +158,7 @@ class Examination:
                 )
 
     def _origins(self) -> list[str]:
-        if self.settings.backend == "local":  # pages of the service itself need no permission there
+        if not self.settings.uses_s3:  # pages of the service itself need no permission there
             return list(self.settings.cors_origins)
         origins: list[str] = cors_rules(self.settings)[0]["AllowedOrigins"]
         return origins
@@ -211,7 +190,7 @@ async def _tried(name: str, way: Callable[[], Awaitable[None]]) -> Step:
     except StepFailed as failed:
         return Step(name, failed.cause, failed.remedy)
     except (aiohttp.ClientError, TimeoutError) as error:
-        return Step(name, f"There was no answer ({type(error).__name__}).", _UNREACHABLE)
+        return Step(name, f"There was no answer ({type(error).__name__}).", UNREACHABLE)
     except (PixdepotError, ClientError) as error:
         return _explained(name, error)
     return Step(name)
@@ -221,18 +200,9 @@ def _explained(name: str, error: PixdepotError | ClientError) -> Step:
     """Return what became of a step from the SDK's own error, which the backend may have put behind one of ours."""
     cause = error if isinstance(error, ClientError) else error.__cause__
     if isinstance(cause, ClientError):
-        details = cause.response.get("Error", {})
-        code = str(details.get("Code", ""))
-        refused = f"{cause.operation_name} was refused: {_named(code, str(details.get('Message', '')))}."
-        return Step(name, refused, _REMEDIES.get(code, _ADVICE))
-    remedy = _UNREACHABLE if cause is not None and not isinstance(cause, sqlite3.Error) else _ADVICE
+        return Step(name, refused(cause), REMEDIES.get(error_code(cause), ADVICE))
+    remedy = UNREACHABLE if cause is not None and not isinstance(cause, sqlite3.Error) else ADVICE
     return Step(name, f"{error} ({type(cause or error).__name__})", remedy)
-
-
-def _named(code: str, message: str) -> str:
-    """Return an error's code, and the permission that was missing if the message tells it."""
-    denied = _denied_action(message)
-    return f"{code} for {denied[1]}" if denied else code
 
 
 async def _check(answer: aiohttp.ClientResponse) -> None:
@@ -244,5 +214,5 @@ async def _check(answer: aiohttp.ClientResponse) -> None:
         code, message = document.findtext("Code", ""), document.findtext("Message", "")
     except ElementTree.ParseError:
         pass
-    said = f"The storage answered {answer.status} {_named(code, message)}".rstrip()
-    raise StepFailed(f"{said}.", _REMEDIES.get(code, _ADVICE))
+    said = f"The storage answered {answer.status} {named(code, message)}".rstrip()
+    raise StepFailed(f"{said}.", REMEDIES.get(code, ADVICE))

@@ -17,7 +17,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from service.aws.session import Clients, error_code
+from service.aws.session import Clients, DynamoAccess, S3Access, error_code
 from service.settings import Settings, SettingsError
 
 from .bucket import BucketSetting, bucket_settings, forget_notes
@@ -147,6 +147,16 @@ def _passing(error: ClientError) -> bool:
 
 def resources(clients: Clients, settings: Settings) -> list[Resource]:
     """Return everything the aws backend needs, in the order in which it is made."""
+    return [*bucket_resources(clients, settings), *table_resources(clients, settings)]
+
+
+def bucket_resources(clients: S3Access, settings: Settings) -> list[Resource]:
+    """Return what storage in S3 needs."""
+    return _bucket(clients.s3, clients.region, settings)
+
+
+def table_resources(clients: DynamoAccess, settings: Settings) -> list[Resource]:
+    """Return what a database in DynamoDB needs."""
     image_keys = [("image_id", "HASH")]
     indexes = {
         "user-id-index": [("user_id", "HASH", "S"), ("created_at", "RANGE", "S")],
@@ -154,7 +164,6 @@ def resources(clients: Clients, settings: Settings) -> list[Resource]:
         "deadline-index": [("due", "HASH", "S"), ("deadline", "RANGE", "N")],
     }
     return [
-        *_bucket(clients.s3, clients.region, settings),
         *_table(clients.dynamodb, settings.table, image_keys, indexes),
         *_table(clients.dynamodb, settings.index_table, [("term", "HASH"), ("position", "RANGE")], {}),
     ]

@@ -161,12 +161,17 @@ class Depot:
 
         A storage that belongs to another database is unavailable, too; `pairing` tells of it then.
         """
+        failures = await self.failures()
+        return {name: "unavailable" if name in failures else "ok" for name in ("database", "storage")}
+
+    async def failures(self) -> dict[str, BaseException]:
+        """Return why "database" and "storage" are unavailable, of those that are, within 5 seconds."""
         checks = (self.records.check(), self.objects.check(), self.pairing.check(fresh=True))
         timed = (asyncio.wait_for(check, _CHECK_SECONDS) for check in checks)
         database, storage, pairing = await asyncio.gather(*timed, return_exceptions=True)
         # The pairing asks both: of a backend that does not answer it, that backend's own check tells.
-        failed = {"database": database, "storage": storage or isinstance(pairing, DepotMismatch)}
-        return {name: "unavailable" if failure else "ok" for name, failure in failed.items()}
+        failed = {"database": database, "storage": storage or (isinstance(pairing, DepotMismatch) and pairing)}
+        return {name: failure for name, failure in failed.items() if isinstance(failure, BaseException)}
 
     async def purge_quarantine(self) -> int:
         """Delete what has been in quarantine for long enough; return how many objects that was."""

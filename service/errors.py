@@ -319,6 +319,11 @@ class Unavailable(PixdepotError):
     status, code, title = 503, "unavailable", "The service is unavailable"
     retry_after = 2  # seconds
 
+    def __init__(self, detail: str = "", *, cause: str = "") -> None:
+        """`cause` is for operators, with the remedy; no client is sent it."""
+        super().__init__(detail)
+        self.cause = cause
+
     @property
     def headers(self) -> Mapping[str, str]:
         """Return when to try again."""
@@ -370,3 +375,10 @@ def failure(code: str, detail: str) -> PixdepotError:
     """
     kinds = {kind.code: kind for kind in reversed(_tree(PixdepotError))}  # of those with one code the one above
     return kinds.get(code, PixdepotError)(detail)
+
+
+def explained(error: BaseException) -> str:
+    """Return what an operator is told of a failure, in a line; of one that nobody foresaw, its type, too."""
+    if isinstance(error, PixdepotError):
+        return f"{error} {getattr(error, 'cause', '')}".rstrip()
+    return f"{type(error).__name__}: {error}".removesuffix(": ")

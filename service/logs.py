@@ -14,6 +14,8 @@ from typing import Any, TextIO
 
 import orjson
 
+from .errors import PixdepotError, explained
+
 # Libraries that tell of their own doings, requests and signatures among them.
 QUIET = ("aiobotocore", "aiohttp", "boto3", "botocore", "urllib3")
 
@@ -63,6 +65,12 @@ def note(**facts: object) -> None:
     about = _about.get()
     if about is not None:
         about.update(facts)
+
+
+def failed(logger: logging.Logger, what: str, error: BaseException) -> None:
+    """Warn of a failure: with cause and remedy where it was foreseen, else with its traceback."""
+    foreseen = isinstance(error, (PixdepotError, TimeoutError))
+    logger.warning("%s: %s", what, explained(error), exc_info=None if foreseen else error)
 
 
 class Requested(logging.Filter):

@@ -55,8 +55,10 @@ class Migrated:
 class Migrator:
     """Copies what is published. Safe beside live traffic on both sides, and beside another migrator."""
 
-    def __init__(self, source: Depot, target: Depot) -> None:
+    def __init__(self, source: Depot, target: Depot, *, share_records: bool = False) -> None:
+        """With `share_records` both depots have one database: only objects are copied."""
         self._source, self._target = source, target
+        self._share_records = share_records
 
     async def migrate(self, *, dry_run: bool = False) -> AsyncIterator[Migrated]:
         """Go through all images of the source, newest first, and yield the counts so far. Repeatable.
@@ -65,8 +67,12 @@ class Migrator:
         looked at, and nothing written. Raises Unavailable, when those under way have ended; the next run goes on;
         DepotMismatch before that.
         """
-        for depot in (self._source, self._target):
-            await depot.pairing.check(fresh=True, write=not dry_run)
+        await self._source.pairing.check(fresh=True, write=not dry_run)
+        # The database knows images that a storage which is filled first lacks: those belong together afterwards.
+        if self._share_records:
+            await self._target.pairing.check_storage()
+        else:
+            await self._target.pairing.check(fresh=True, write=not dry_run)
         total = 0
         async for images in self._source.everything():
             total += len(images)
@@ -78,6 +84,8 @@ class Migrator:
                 for image, outcome in zip(some, await self._outcomes(some, dry_run=dry_run), strict=True):
                     done = done.further(image, outcome)
                 yield done
+        if self._share_records and not dry_run:
+            await self._target.pairing.check(fresh=True)
 
     async def _outcomes(self, images: Sequence[Image], *, dry_run: bool) -> list[Outcome]:
         outcomes: list[Outcome] = []

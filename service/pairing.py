@@ -20,7 +20,10 @@ _MOST = 1024  # bytes of the mark
 _sealed = re.compile(r"images/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/[0-9a-f]{16}/[a-z]+").fullmatch
 
 _RECOVER = "or build the database again from the storage with `pixdepot recover`"
-_SETTINGS = "check PIXDEPOT_DATA_DIR, or PIXDEPOT_BUCKET, PIXDEPOT_TABLE and PIXDEPOT_INDEX_TABLE"
+_SETTINGS = (
+    "check PIXDEPOT_STORAGE, PIXDEPOT_DATABASE and PIXDEPOT_DATA_DIR, or PIXDEPOT_BUCKET, PIXDEPOT_TABLE and "
+    "PIXDEPOT_INDEX_TABLE"
+)
 
 
 class Pairing:
@@ -44,6 +47,10 @@ class Pairing:
             self._is_paired, self._mismatch = False, error
             raise
         self._mismatch = None
+
+    async def check_storage(self) -> None:
+        """Raise DepotMismatch where the storage is another depot's; one without an ID may be filled."""
+        self._compared(await self._records.identity(), await self._marked())
 
     @property
     def told(self) -> str:
@@ -80,12 +87,7 @@ class Pairing:
     async def _compare(self, *, write: bool) -> bool:
         """Return whether both have the same ID; give it to those that have none, if they belong together."""
         kept, marked = await self._records.identity(), await self._marked()
-        if kept and marked and kept != marked:
-            raise DepotMismatch(
-                f"The database belongs to the depot {kept}, the storage to {marked}: {_SETTINGS}; restore the one "
-                f"that is wrong from its backup, {_RECOVER}."
-            )
-        if kept and kept == marked:
+        if self._compared(kept, marked):
             return True
         await self._check_known()
         if not write:
@@ -94,6 +96,15 @@ class Pairing:
         if marked is None:
             await self._mark(identity)
         return identity == (marked or identity)
+
+    def _compared(self, kept: str | None, marked: str | None) -> bool:
+        """Return whether both have the same ID. Raises DepotMismatch where they have two."""
+        if kept and marked and kept != marked:
+            raise DepotMismatch(
+                f"The database belongs to the depot {kept}, the storage to {marked}: {_SETTINGS}; restore the one "
+                f"that is wrong from its backup, {_RECOVER}."
+            )
+        return bool(kept) and kept == marked
 
     async def _check_known(self) -> None:
         """Raise DepotMismatch unless what the one has is known to the other, at least some of it."""

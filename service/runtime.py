@@ -1,8 +1,8 @@
 """Building the service from its settings, and taking it down again."""
 
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 from . import memory, model
 from .api import Api
+from .backends import DATABASE, opened_backend
 from .depot import Depot
 from .endpoints import Services
 from .errors import DepotMismatch
@@ -32,17 +33,6 @@ from .sweeper import Sweeper
 from .tracing import opened_tracer
 from .uploads import UploadService
 
-_DATABASE = "pixdepot.db"  # of the local backend, in its data directory
-
-
-@dataclass(frozen=True, slots=True)
-class Backend:
-    """The two ports, implemented; and the storage's own routes, where no S3 has them."""
-
-    objects: ObjectStore
-    records: ImageRepository
-    routes: tuple[Route, ...] = ()
-
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
@@ -63,14 +53,15 @@ async def open_service(
     """Open everything the settings name, in one place, and close it in the opposite order.
 
     A local database and storage that do not belong together are refused, unless they need not be `paired`.
-    Raises SettingsError when the data directory cannot be used or, without `create`, when there is none. AWS need
-    not answer yet.
+    Raises SettingsError when the data directory cannot be used or, without `create`, when there is none, and
+    without a Region or credentials for AWS. S3 and DynamoDB need not answer yet. Only where files are stored beside
+    it must DynamoDB, since it keeps the key of their links: else raises Unavailable.
     """
     if not create:
         _check_there(settings)
     async with AsyncExitStack() as stack:
         depot, routes = await stack.enter_async_context(_opened_depot(settings, clock))
-        if paired and settings.backend == "local":
+        if paired and not settings.uses_s3 and not settings.uses_dynamodb:
             await _check_pairing(depot, settings)
         identity = await stack.enter_async_context(opened_identity(settings))
         rates = RateLimiter(settings.rate_limit)
@@ -83,30 +74,40 @@ async def open_service(
 async def open_migrator(
     settings: Settings, target: str, clock: Callable[[], datetime] = model.now, *, dry_run: bool = False
 ) -> AsyncIterator[Migrator]:
-    """Open both backends, and what copies images to `target` ("local" or "aws") from the other.
+    """Open both backends, and what copies images to `target` ("local", "aws" or "s3").
 
+    To "s3" the objects of the local storage are copied, and the database stays. To the others everything is copied
+    from where the settings store it, if that is one part local and one on AWS; else from the other of the two.
     A local target is made; for a `dry_run`, in a temporary place. Raises SettingsError where there is no local data
     to copy.
     """
-    source = {"aws": "local", "local": "aws"}[target]
-    here, there = replace(settings, backend=source), replace(settings, backend=target)
+    here, there = _moved(settings, target)
     _check_there(here)
     async with AsyncExitStack() as stack:
         if dry_run and not _is_there(there):
             there = replace(there, data_dir=Path(stack.enter_context(TemporaryDirectory())))
         source_depot, _ = await stack.enter_async_context(_opened_depot(here, clock))
         target_depot, _ = await stack.enter_async_context(_opened_depot(there, clock))
-        yield Migrator(source_depot, target_depot)
+        yield Migrator(source_depot, target_depot, share_records=here.uses_dynamodb == there.uses_dynamodb)
+
+
+def _moved(settings: Settings, target: str) -> tuple[Settings, Settings]:
+    """Return the settings of where images are copied from, and to."""
+    if target == "s3":
+        return replace(settings, storage="local"), replace(settings, storage="s3")
+    is_mixed = settings.uses_s3 != settings.uses_dynamodb
+    source = settings if is_mixed else settings.on({"aws": "local", "local": "aws"}[target])
+    return source, settings.on(target)
 
 
 @asynccontextmanager
 async def open_recoverer(settings: Settings) -> AsyncIterator[Recoverer]:
     """Open the backend, and what makes records again from its storage; a local database is made where it is lost.
 
-    Raises SettingsError where the local backend has no storage.
+    Raises SettingsError where files are to be read and there are none.
     """
     directory = settings.data_dir.absolute()
-    if settings.backend == "local" and not (directory / "objects" / "images").is_dir():
+    if not settings.uses_s3 and not (directory / "objects" / "images").is_dir():
         raise SettingsError(
             f"{directory} has no images to recover, since there is no objects/images in it: restore that from a "
             "backup, or name the right directory with --data or PIXDEPOT_DATA_DIR."
@@ -124,15 +125,18 @@ async def _check_pairing(depot: Depot, settings: Settings) -> None:
 
 
 def _is_there(settings: Settings) -> bool:
-    """Return whether the local backend has data; what the aws backend has shows when it is asked."""
-    return settings.backend != "local" or os.path.isfile(settings.data_dir / _DATABASE)  # noqa: PTH113 - never raises
+    """Return whether the data directory has what is local; what AWS has shows when it is asked."""
+    if not settings.uses_dynamodb:
+        return os.path.isfile(settings.data_dir / DATABASE)  # noqa: PTH113 - never raises
+    return settings.uses_s3 or os.path.isdir(settings.data_dir / "objects")  # noqa: PTH112
 
 
 def _check_there(settings: Settings) -> None:
-    """Raise SettingsError where the local backend has no data: what is opened to be looked after is not made."""
+    """Raise SettingsError where there is no local data: what is opened to be looked after is not made."""
     if not _is_there(settings):
+        lacking = "objects" if settings.uses_dynamodb else DATABASE
         raise SettingsError(
-            f"{settings.data_dir.absolute()} is no data directory of Pixdepot, since it has no {_DATABASE}: "
+            f"{settings.data_dir.absolute()} is no data directory of Pixdepot, since it has no {lacking}: "
             "name the right one with --data or PIXDEPOT_DATA_DIR. `pixdepot serve` makes a new one."
         )
 
@@ -143,8 +147,7 @@ async def _opened_depot(
 ) -> AsyncIterator[tuple[Depot, tuple[Route, ...]]]:
     memory.use_one_arena()  # before any thread of the backend begins
     limit = memory.limit(os.environ)
-    open_backend = {"local": local_backend, "aws": aws_backend}[settings.backend]
-    async with opened_tracer(os.environ) as tracer, open_backend(settings, clock) as backend:
+    async with opened_tracer(os.environ) as tracer, opened_backend(settings, clock) as backend:
         metrics = Metrics()
         objects = observed(backend.objects, "objects", ObjectStore, metrics, tracer)
         records = observed(backend.records, "records", ImageRepository, metrics, tracer)
@@ -169,58 +172,3 @@ async def opened_identity(settings: Settings) -> AsyncIterator[Identity]:
 
     async with opened_keys(settings.jwks_url) as keys:
         yield Identity(TokenVerifier(keys, settings.jwt_issuer, settings.jwt_audience).verify)
-
-
-@contextmanager
-def _usable(directory: Path) -> Iterator[None]:
-    """Raise SettingsError where the block finds that a data directory cannot be one."""
-    try:
-        yield
-    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-        why = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        if isinstance(error, FileExistsError):
-            why = "it is not a directory"
-        raise SettingsError(
-            f"{getattr(error, 'filename', None) or directory} cannot be used for data: {why}. "
-            "Set PIXDEPOT_DATA_DIR (or --data) to a directory that this user may write to."
-        ) from error
-
-
-@asynccontextmanager
-async def local_backend(settings: Settings, clock: Callable[[], datetime]) -> AsyncIterator[Backend]:
-    """Open the backend of one machine in its data directory, made on first use.
-
-    Raises SettingsError where the directory, or its file system, cannot do what uploads need.
-    """
-    from .local.disk import Disk
-    from .local.files import LocalObjectStore
-    from .local.links import LinkSigner
-    from .local.sqlite import SqliteRepository
-    from .local.storage import StorageRoutes
-
-    directory = settings.data_dir.absolute()
-    disk, database = Disk(directory, settings.disk_reserve), directory / _DATABASE
-    with _usable(directory):
-        disk.prepare()
-    async with SqliteRepository.opened(database, settings.read_budget, disk.release_ballast) as records:
-        signer = LinkSigner(await records.secret(), clock)
-        objects = LocalObjectStore(disk, signer)
-        yield Backend(objects, records, StorageRoutes(objects, signer, settings.max_image_bytes).routes)
-
-
-@asynccontextmanager
-async def aws_backend(settings: Settings, clock: Callable[[], datetime]) -> AsyncIterator[Backend]:  # noqa: ARG001
-    """Open the backend in S3 and DynamoDB. `bootstrap up` makes what it needs there. Raises SettingsError."""
-    from .aws.dynamodb import DynamoRepository
-    from .aws.s3 import S3ObjectStore
-    from .aws.session import opened_clients
-
-    async with opened_clients(settings) as clients:
-        try:
-            objects = S3ObjectStore(clients, settings.bucket)
-        except ValueError as error:
-            raise SettingsError(str(error)) from error
-        tables = (settings.table, settings.index_table)
-        counts = bool(settings.user_quota_bytes)
-        records = DynamoRepository(clients, *tables, settings.read_budget, counts_usage=counts)
-        yield Backend(objects, records)

@@ -18,9 +18,10 @@ from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import BadHttpMethod, LineTooLong
 from yarl import URL
 
-from . import descriptors, media
+from . import descriptors, logs, media
 from .api import Api
 from .errors import (
+    DepotMismatch,
     FieldsTooLarge,
     InvalidRequest,
     MethodNotAllowed,
@@ -410,7 +411,8 @@ def check_exposure(settings: Settings, host: str) -> None:
 async def serve(settings: Settings, host: str, port: int, started: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT, then finish what is in flight, and return.
 
-    Calls `started` with the URL once requests are answered. Raises SettingsError and OSError before that.
+    Calls `started` with the URL once requests are answered. Raises SettingsError and OSError before that. What does
+    not answer yet is logged before that, with the remedy: the server starts all the same, and works when it does.
     """
     check_exposure(settings, host)
     descriptors.raise_limit()
@@ -418,10 +420,22 @@ async def serve(settings: Settings, host: str, port: int, started: Callable[[str
     stop = asyncio.Event()
     with contextlib.closing(listen(host, port)) as listening:
         async with open_service(settings) as runtime, answering(runtime.api, listening):
-            sweeping = asyncio.create_task(runtime.sweeper.run(settings.sweep_interval))
             for each in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(each, stop.set)
+            await _tell_of_failures(runtime.api)
+            sweeping = asyncio.create_task(runtime.sweeper.run(settings.sweep_interval))
             started(f"http://{_authority(host, listening.getsockname()[1])}")
             await asyncio.to_thread(media.preload)
             await stop.wait()
             sweeping.cancel()
+
+
+async def _tell_of_failures(api: Api) -> None:
+    """Warn of a database or a storage that does not work, a line each: a mistake in the settings shows at once."""
+    silent = Unavailable(
+        "It does not answer in time.", cause="Check its endpoint and the network; `pixdepot doctor` tells more."
+    )
+    for name, failure in (await api.services.depot.failures()).items():
+        if not isinstance(failure, DepotMismatch):  # of which sweep tells
+            error = silent if isinstance(failure, TimeoutError) else failure
+            logs.failed(logger, f"The {name} is unavailable", error)

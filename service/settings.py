@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -117,8 +117,23 @@ def _secret(text: str) -> str:
     return text
 
 
+def _key_id(text: str) -> str:
+    if not re.fullmatch(r"[!-.0-~]+", text):
+        raise ValueError("takes printable ASCII characters without spaces and slashes")
+    return text
+
+
+def _key(text: str) -> str:
+    if not re.fullmatch(r"[!-~]+", text):
+        raise ValueError("takes printable ASCII characters without spaces")
+    return text
+
+
+_SECRETS = (_secret, _key)  # what reads a value that no log and no error may show
+
+
 def _setting(default: Any, read: Callable[[str], Any], doc: str) -> Any:
-    return field(default=default, repr=read is not _secret, metadata={"read": read, "doc": doc})
+    return field(default=default, repr=read not in _SECRETS, metadata={"read": read, "doc": doc})
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,18 +141,44 @@ class Settings:
     """How the service runs. Each field is read from `PIXDEPOT_` and its name in capitals."""
 
     backend: str = _setting(
-        "local", _one_of("local", "aws"), "Where images are kept: local (SQLite, files) or aws (S3, DynamoDB)."
+        "local",
+        _one_of("local", "aws"),
+        "Storage and database together: local (files, SQLite) or aws (S3, DynamoDB).",
     )
-    data_dir: Path = _setting(Path("pixdepot-data"), Path, "The local backend's one directory.")
+    storage: str = _setting(
+        "",
+        _one_of("local", "s3"),
+        "Where the bytes of images are stored: local (files) or s3. Empty: as PIXDEPOT_BACKEND says.",
+    )
+    database: str = _setting(
+        "",
+        _one_of("sqlite", "dynamodb"),
+        "Where records of images are stored: sqlite or dynamodb. Empty: as PIXDEPOT_BACKEND says.",
+    )
+    data_dir: Path = _setting(Path("pixdepot-data"), Path, "The directory for files and for the SQLite database.")
     disk_reserve: int = _setting(
         128 * 2**20,
         _count,
-        "The local backend's free disk space, in bytes, that uploads never use. Below it uploads and edits answer "
+        "Free disk space of local storage, in bytes, that uploads never use. Below it uploads and edits answer "
         "507; views, deletes and sweeps go on. 0: no reserve.",
     )
-    bucket: str = _setting("pixdepot", str, "The aws backend's S3 bucket.")
-    table: str = _setting("image-metadata", str, "The aws backend's DynamoDB table.")
-    index_table: str = _setting("image-index", str, "The aws backend's DynamoDB table for lists.")
+    bucket: str = _setting("pixdepot", str, "The S3 bucket.")
+    table: str = _setting("image-metadata", str, "The DynamoDB table for records.")
+    index_table: str = _setting("image-index", str, "The DynamoDB table for lists.")
+    s3_endpoint_url: str = _setting(
+        "",
+        _url,
+        "S3's URL, where it is not AWS. Empty: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL or the profile; else AWS.",
+    )
+    s3_region: str = _setting(
+        "",
+        str,
+        "S3's Region. Empty: AWS_DEFAULT_REGION, AWS_REGION or the profile; else us-east-1 where S3 is not AWS.",
+    )
+    s3_access_key_id: str = _setting(
+        "", _key_id, "The access key ID for S3 alone. Empty: the credentials of the AWS SDK."
+    )
+    s3_secret_access_key: str = _setting("", _key, "The secret access key that belongs to it.")
     s3_public_endpoint_url: str = _setting(
         "", _url, "S3's URL as clients see it, where that is not the one the service uses. Empty: the same."
     )
@@ -209,6 +250,22 @@ class Settings:
         missing = [f"PIXDEPOT_{name.upper()}" for name in needed if not getattr(self, name)]
         if self.auth == "jwt" and missing:
             raise SettingsError(f"PIXDEPOT_AUTH=jwt needs {', '.join(missing)}.")
+        if bool(self.s3_access_key_id) != bool(self.s3_secret_access_key):
+            raise SettingsError("Set PIXDEPOT_S3_ACCESS_KEY_ID and PIXDEPOT_S3_SECRET_ACCESS_KEY together.")
+
+    @property
+    def uses_s3(self) -> bool:
+        """Whether the bytes of images are stored in S3; otherwise in files below `data_dir`."""
+        return self.storage == "s3" if self.storage else self.backend == "aws"
+
+    @property
+    def uses_dynamodb(self) -> bool:
+        """Whether records are stored in DynamoDB; otherwise in SQLite in `data_dir`."""
+        return self.database == "dynamodb" if self.database else self.backend == "aws"
+
+    def on(self, backend: str) -> "Settings":
+        """Return these settings with both storage and database of one backend, "local" or "aws"."""
+        return replace(self, backend=backend, storage="", database="")
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":

@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 
+from . import logs
 from .depot import A_REQUEST, UPLOADS, Depot, batched
-from .errors import DepotMismatch, Unavailable
+from .errors import DepotMismatch, Unavailable, explained
 from .model import State, Upload, is_image_id
 
 logger = logging.getLogger(__name__)
@@ -59,8 +61,9 @@ class Sweeper:
         while due := await self._depot.records.due(self._now(), _BATCH):
             outcomes = await asyncio.gather(*map(self._remove, due), return_exceptions=True)
             errors = [each for each in outcomes if isinstance(each, BaseException)]
-            for error in errors:
-                logger.warning("sweep could not remove an upload", exc_info=error)
+            for error, times in _distinct(errors):
+                failed_at = "an upload" if times == 1 else f"{times} uploads"
+                logs.failed(logger, f"sweep could not remove {failed_at}", error)
             found += len(due)
             removed += sum(each is True for each in outcomes)
             failed += len(errors)
@@ -69,8 +72,8 @@ class Sweeper:
         strays = 0
         try:
             strays = await self._remove_strays()
-        except Exception:
-            logger.warning("sweep could not look for bytes that came late", exc_info=True)
+        except Exception as error:  # noqa: BLE001 - told of, whatever it is
+            logs.failed(logger, "sweep could not look for bytes that came late", error)
             failed += 1
         return Swept(found + strays, removed + strays, failed + await self._tidy() + await self._purge())
 
@@ -78,8 +81,8 @@ class Sweeper:
         """Let the store remove what unfinished writes have left; return the failures."""
         try:
             await self._depot.objects.tidy(_UNFINISHED)
-        except Exception:
-            logger.warning("sweep could not remove unfinished writes", exc_info=True)
+        except Exception as error:  # noqa: BLE001 - told of, whatever it is
+            logs.failed(logger, "sweep could not remove unfinished writes", error)
             return 1
         return 0
 
@@ -90,8 +93,8 @@ class Sweeper:
             return 0
         try:
             await self._depot.purge_quarantine()
-        except Exception:
-            logger.warning("sweep could not purge the quarantine", exc_info=True)
+        except Exception as error:  # noqa: BLE001 - told of, whatever it is
+            logs.failed(logger, "sweep could not purge the quarantine", error)
             return 1
         self._next_purge = now + _PURGED_EVERY
         return 0
@@ -174,5 +177,13 @@ class Sweeper:
             await asyncio.sleep(interval)
             try:
                 await self.sweep()
-            except Exception:
-                logger.warning("a round of sweep failed", exc_info=True)
+            except Exception as error:  # noqa: BLE001 - told of, whatever it is
+                logs.failed(logger, "a round of sweep failed", error)
+
+
+def _distinct(errors: Iterable[BaseException]) -> list[tuple[BaseException, int]]:
+    """Return one error of each kind, and how often it came: a missing permission fails at everything."""
+    kinds: dict[str, list[BaseException]] = {}
+    for error in errors:
+        kinds.setdefault(explained(error), []).append(error)
+    return [(same[0], len(same)) for same in kinds.values()]

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from functools import partial
 
+from . import logs
 from .depot import Depot
 
 logger = logging.getLogger(__name__)
@@ -93,4 +94,4 @@ async def _attempt(works: Sequence[_Work], seconds: int) -> None:
 
 
 def _tell(error: Exception) -> None:
-    logger.warning("something is left for sweep: %s", type(error).__name__, exc_info=error)
+    logs.failed(logger, "something is left for sweep", error)

@@ -53,10 +53,13 @@ def serve(host: str, port: int, data: Path | None) -> None:
     if data:
         chosen = replace(chosen, data_dir=data)
 
-    place = chosen.data_dir.absolute() if chosen.backend == "local" else f"the bucket {chosen.bucket}"
+    here = str(chosen.data_dir.absolute())
+    storage = f"the bucket {chosen.bucket}" if chosen.uses_s3 else here
+    database = f"the table {chosen.table}" if chosen.uses_dynamodb else here
+    places = " and ".join(dict.fromkeys([storage, database]))
 
     def started(url: str) -> None:
-        click.echo(f"Pixdepot listens on {url} and keeps its data in {place}")
+        click.echo(f"Pixdepot listens on {url} and keeps its data in {places}")
         click.echo(f"Try: curl {url}/images")
 
     run(server.serve(chosen, host, port, started))
@@ -105,7 +108,7 @@ def doctor(data: Path | None, tell: Tell) -> None:
         here = f"http://127.0.0.1:{listening.getsockname()[1]}"
         timeout = aiohttp.ClientTimeout(total=15)
         async with (
-            open_service(chosen, create=False) as runtime,
+            open_service(chosen, create=chosen.uses_s3) as runtime,
             answering(runtime.api, listening),
             aiohttp.ClientSession(timeout=timeout) as http,
         ):

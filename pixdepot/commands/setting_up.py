@@ -2,10 +2,10 @@
 
 import os
 import sys
-from collections.abc import Coroutine
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,8 +14,6 @@ from .terminal import Tell, printing, run, settings
 if TYPE_CHECKING:
     from bootstrap.packaging import Package, Target
 
-T = TypeVar("T")
-
 _with_lambda = click.option(
     "--lambda", "on_lambda", is_flag=True, help="The API on Lambda behind API Gateway, too."
 )
@@ -23,13 +21,7 @@ _with_lambda = click.option(
 
 @click.group()
 def bootstrap() -> None:
-    """Set up S3 and DynamoDB for the aws backend, and the API on Lambda."""
-
-
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    from bootstrap.commands import refusals
-
-    return run(work, *refusals())
+    """Set up the S3 bucket and the DynamoDB tables that the settings name, and the API on Lambda."""
 
 
 def _built(target: "Target | None" = None) -> "Package":
@@ -51,7 +43,7 @@ def up(on_lambda: bool, tell: Tell) -> None:
     """Make what is missing, and mend what differs. Safe to run again."""
     from bootstrap import commands
 
-    made = _run(commands.up(settings(), _built() if on_lambda else None))
+    made = run(commands.up(settings(), _built() if on_lambda else None))
     lacking = [f"{each.state}: {each.name} ({each.detail})" for each in made.lacking]
     told = [*(f"made {name}" for name in made.names), *lacking, "Everything is there."]
     if made.url:
@@ -69,13 +61,19 @@ def down(on_lambda: bool, yes: bool, tell: Tell) -> None:
     from bootstrap import commands
     from bootstrap.packaging import Package, Target
 
-    chosen = settings()
+    chosen = commands.on_aws(settings())
+    names = [chosen.bucket] if chosen.uses_s3 else []
+    names += [chosen.table, chosen.index_table] if chosen.uses_dynamodb else []
     if not yes:
-        question = f"Remove {chosen.bucket}, {chosen.table} and {chosen.index_table} for good?"
-        click.confirm(question, abort=True, err=True)
+        click.confirm(f"Remove {_listed(names)} for good?", abort=True, err=True)
     # What is removed needs no code.
-    _run(commands.down(chosen, Package(Target.this_machine(), b"") if on_lambda else None))
-    tell({"removed": [chosen.bucket, chosen.table, chosen.index_table]}, "Everything is gone.")
+    run(commands.down(chosen, Package(Target.this_machine(), b"") if on_lambda else None))
+    tell({"removed": names}, "Everything is gone.")
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return names as a sentence has them."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 @bootstrap.command()
@@ -85,7 +83,7 @@ def status(on_lambda: bool, tell: Tell) -> None:
     """Show what exists, what differs and what the store does not support; exit with 1 if `up` has work to do."""
     from bootstrap import commands
 
-    findings = _run(commands.status(settings(), _built() if on_lambda else None))
+    findings = run(commands.status(settings(), _built() if on_lambda else None))
     for each in findings:
         tell(each, f"{each.state:8} {each.name}" + (f" ({each.detail})" if each.detail else ""))
     if not all(each.ok for each in findings):

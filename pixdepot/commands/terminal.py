@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
-from service.errors import PixdepotError
+from service.errors import PixdepotError, explained
 from service.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -57,7 +57,13 @@ def run(work: Coroutine[Any, Any, T], *also: type[Exception]) -> T:
     except BrokenPipeError:
         raise  # whoever read the results has enough; click ends quietly
     except told as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(explained(error) if isinstance(error, PixdepotError) else str(error)) from error
+    except Exception as error:
+        if not type(error).__module__.startswith("botocore."):  # which few commands load
+            raise
+        from service.aws import refusals
+
+        raise click.ClickException(refusals.explained(error)) from error
 
 
 def reason(error: Exception) -> str:

@@ -196,17 +196,19 @@ def variants(rebuild: bool, data: Path | None, tell: Tell) -> None:
 @click.option(
     "--to",
     "target",
-    type=click.Choice(["aws", "local"]),
+    type=click.Choice(["aws", "local", "s3"]),
     required=True,
-    help="The backend that images are copied to.",
+    help="Where images are copied to: aws (S3 and DynamoDB), local (files and SQLite), or s3 (the objects alone; "
+    "the database stays where it is).",
 )
 @data_option
 @click.option("--dry-run", is_flag=True, help="Look at everything, and change nothing.")
 @printing
 def migrate(target: str, data: Path | None, dry_run: bool, tell: Tell) -> None:
-    """Copy all images from one backend to the other: as they are, with all that is known of them, verified.
+    """Copy all images from one backend to another: as they are, with all that is known of them, verified.
 
-    The settings name both. What is there is compared, not copied again: one that is cut off goes on where it was.
+    The settings name both. Images come from where the settings store them, or, where that is the target, from the
+    other backend. What is there is compared, not copied again: one that is cut off goes on where it was.
     Nothing is removed. Uploads that wait for their bytes are not copied, nor is what was deleted.
     """
     from rich.filesize import decimal

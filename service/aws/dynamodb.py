@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from service.errors import Unavailable
+from service.errors import Unavailable, explained
 from service.model import (
     CLAIM_LIFE,
     Adopt,
@@ -55,7 +55,7 @@ from .items import (
 )
 from .lists import ImageLists
 from .postings import Postings
-from .session import Clients, error_code, together, translated
+from .session import DynamoAccess, error_code, together, translated
 from .upkeep import Upkeep
 from .usage import Usage
 
@@ -75,7 +75,7 @@ class DynamoRepository:
     """`ImageRepository` on DynamoDB. Any number of processes may share the tables."""
 
     def __init__(
-        self, clients: Clients, table: str, index_table: str, read_budget: int, *, counts_usage: bool = False
+        self, clients: DynamoAccess, table: str, index_table: str, read_budget: int, *, counts_usage: bool = False
     ) -> None:
         self._dynamodb: DynamoDBClient = clients.dynamodb
         self._table, self._index_table = table, index_table
@@ -415,8 +415,8 @@ class DynamoRepository:
                     ConditionExpression="attribute_exists(#nonces)",
                     ExpressionAttributeNames={"#nonces": name},
                 )
-        except (Unavailable, ClientError):
-            logger.warning("old nonces of a record are left for the next transition", exc_info=True)
+        except (Unavailable, ClientError) as error:
+            logger.warning("old nonces of a record are left for the next transition: %s", explained(error))
 
 
 _NO_VARIANTS: tuple[str, Attributes] = ("attribute_not_exists(#variants)", {})

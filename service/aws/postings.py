@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from service.errors import Unavailable
+from service.errors import Unavailable, explained
 from service.model import Details, Image
 from service.search import terms
 
@@ -45,8 +45,8 @@ class Postings:
         try:
             async with asyncio.timeout(2):
                 await self.remove(image_id, created_at, details)
-        except (Unavailable, TimeoutError):
-            logger.warning("index rows are left for sweep", exc_info=True)
+        except (Unavailable, TimeoutError) as error:
+            logger.warning("index rows are left for sweep: %s", explained(error))
 
     async def remove_stale(self, edited: Image, before: Details) -> None:
         """Remove the rows that an edit left behind; not those that a later edit has written again."""

@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 from service.errors import ObjectMissing
 from service.model import ByteStream, Downloads, Expected, SignedUpload, StoredObject, is_hidden
 
-from .session import Clients, error_code, together, translated
+from .session import S3Access, error_code, together, translated
 from .signing import MAX_LIFETIME, Presigner, S3Signer
 
 _CHUNK = 256 * 1024  # bytes
@@ -33,7 +33,7 @@ _CACHE_CONTROL = "private, max-age=86400, immutable"
 class S3ObjectStore:
     """`ObjectStore` on S3, or on anything that speaks its protocol."""
 
-    def __init__(self, clients: Clients, bucket: str) -> None:
+    def __init__(self, clients: S3Access, bucket: str) -> None:
         self._clients, self._s3, self._bucket = clients, clients.s3, bucket
         addressing: Literal["virtual", "path"] = "path" if clients.endpoint else "virtual"
         self._signer = S3Signer(bucket, clients.region, clients.endpoint, addressing)

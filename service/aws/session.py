@@ -6,6 +6,7 @@ request stays below 15.
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -14,11 +15,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import aioboto3
 import aiohttp
 from aiobotocore.config import AioConfig
-from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+from botocore.exceptions import BotoCoreError, ClientError, NoRegionError, ParamValidationError
 
 from service.errors import Unavailable
 from service.settings import Settings, SettingsError
 
+from . import refusals
 from .parsing import ParserFactory
 from .signing import Credentials
 
@@ -33,6 +35,7 @@ logger = logging.getLogger(__name__)
 _CONNECT, _READ = 1, 5  # seconds
 _ATTEMPTS = 2
 _CONNECTIONS = 100  # to each service
+_USUAL_REGION = "us-east-1"
 
 # What a program of ours got wrong, rather than AWS, the network or whoever set things up; an index that is missing,
 # or not ready yet, is the set-up's.
@@ -40,26 +43,40 @@ _OUR_FAULT = frozenset({"ValidationException", "SerializationException", "Invali
 _NO_INDEX = ("specified index", "backfilling")
 
 
-@dataclass(frozen=True, slots=True)
-class Clients:
-    """Everything that speaks to AWS, for one process and one event loop."""
+@dataclass(frozen=True)
+class S3Access:
+    """What speaks to S3, for one process and one event loop."""
 
     s3: "S3Client"
-    dynamodb: "DynamoDBClient"
     region: str
-    endpoint: str | None  # S3's as clients of the service reach it; None for AWS itself
+    endpoint: str | None  # as clients of the service reach it; None for AWS itself
+    key: Credentials | None  # that of S3 alone; None for the session's credentials
     session: aioboto3.Session
 
     async def credentials(self) -> Credentials:
         """Return the credentials as they are now, refreshed when it is time. Raises Unavailable without any."""
+        if self.key is not None:
+            return self.key
         found = await self.session._session.get_credentials()  # noqa: SLF001 - the way to the async one
         if found is None:
-            raise Unavailable("There are no AWS credentials.")
+            raise Unavailable("There are no AWS credentials.", cause=refusals.NO_CREDENTIALS)
         with translated():
             frozen = await found.get_frozen_credentials()
         # Only refreshable credentials end; botocore tells when nowhere else.
         expires_at = getattr(found, "_expiry_time", None)
         return Credentials(frozen.access_key or "", frozen.secret_key or "", frozen.token, expires_at)
+
+
+@dataclass(frozen=True)
+class DynamoAccess:
+    """What speaks to DynamoDB, for one process and one event loop."""
+
+    dynamodb: "DynamoDBClient"
+
+
+@dataclass(frozen=True)
+class Clients(S3Access, DynamoAccess):
+    """Everything that speaks to AWS, for one process and one event loop."""
 
 
 class _Session(aioboto3.Session):
@@ -69,23 +86,83 @@ class _Session(aioboto3.Session):
         """Add no transfer managers, resources and the like: nobody uses them, and starting takes longer by them."""
 
 
+def new_session() -> aioboto3.Session:
+    """Return a session, which reads AWS_* itself; all clients of a process share one. Raises SettingsError."""
+    with _told():
+        # The SDK for Python does not read AWS_REGION, which every other AWS SDK does.
+        region = os.environ.get("AWS_DEFAULT_REGION") or os.environ.get("AWS_REGION")
+        session = _Session(region_name=region or None)
+        session._session.register_component("response_parser_factory", ParserFactory())  # noqa: SLF001
+        return session
+
+
+@asynccontextmanager
+async def opened_s3(session: aioboto3.Session, settings: Settings) -> AsyncIterator[S3Access]:
+    """Open S3's client with what `settings` say of S3 alone, and for the rest what the SDK finds.
+
+    Raises SettingsError when it cannot do with what it found: no Region, no credentials, an unknown profile ...
+    """
+    key_id, secret = settings.s3_access_key_id, settings.s3_secret_access_key
+    key = Credentials(key_id, secret) if key_id else None
+    async with AsyncExitStack() as stack:
+        with _told():
+            region = settings.s3_region or session.region_name
+            made = session.client(
+                "s3",
+                # Of stores that are not AWS most take any Region, and this one is the default of most.
+                region_name=region or _USUAL_REGION,
+                endpoint_url=settings.s3_endpoint_url or None,
+                aws_access_key_id=key_id or None,
+                aws_secret_access_key=secret or None,
+                config=_config(),
+            )
+            s3 = await stack.enter_async_context(made)
+            on_aws = ".amazonaws.com" in s3.meta.endpoint_url
+            if on_aws and not region:
+                raise NoRegionError
+            if key is None:
+                await _check_credentials(session)
+        _forget_keys(s3)
+        public = settings.s3_public_endpoint_url or (None if on_aws else s3.meta.endpoint_url)
+        yield S3Access(s3, s3.meta.region_name, public, key, session)
+
+
+@asynccontextmanager
+async def opened_dynamodb(session: aioboto3.Session) -> AsyncIterator[DynamoAccess]:
+    """Open DynamoDB's client. Raises SettingsError, as `opened_s3` does."""
+    async with AsyncExitStack() as stack:
+        with _told():
+            if not session.region_name:
+                raise NoRegionError
+            dynamodb = await stack.enter_async_context(session.client("dynamodb", config=_config()))
+            await _check_credentials(session)
+        yield DynamoAccess(dynamodb)
+
+
 @asynccontextmanager
 async def opened_clients(settings: Settings) -> AsyncIterator[Clients]:
-    """Open the clients, and close them at the end. The SDK reads AWS_* itself, AWS_ENDPOINT_URL among them.
+    """Open the clients of both, and close them at the end. Raises SettingsError, as `opened_s3` does."""
+    session = new_session()
+    async with opened_dynamodb(session) as table, opened_s3(session, settings) as bucket:
+        yield Clients(table.dynamodb, bucket.s3, bucket.region, bucket.endpoint, bucket.key, session)
 
-    Raises SettingsError when it cannot do with what it found there: no Region, an unknown profile ...
-    """
-    async with AsyncExitStack() as stack:
-        try:
-            session = _Session()
-            session._session.register_component("response_parser_factory", ParserFactory())  # noqa: SLF001
-            dynamodb = await stack.enter_async_context(session.client("dynamodb", config=_config()))
-            s3 = await stack.enter_async_context(session.client("s3", config=_config()))
-        except (BotoCoreError, ValueError) as error:
-            raise SettingsError(f"The AWS SDK says: {error}") from error
-        _forget_keys(s3)
-        custom = None if ".amazonaws.com" in s3.meta.endpoint_url else s3.meta.endpoint_url
-        yield Clients(s3, dynamodb, s3.meta.region_name, settings.s3_public_endpoint_url or custom, session)
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Raise SettingsError where the SDK cannot do with the settings that it finds."""
+    try:
+        yield
+    except SettingsError:
+        raise
+    except NoRegionError as error:
+        raise SettingsError(refusals.NO_REGION) from error
+    except (BotoCoreError, ValueError) as error:
+        raise SettingsError(f"The AWS SDK says: {error}") from error
+
+
+async def _check_credentials(session: aioboto3.Session) -> None:
+    if await session._session.get_credentials() is None:  # noqa: SLF001 - the way to the async one
+        raise SettingsError(refusals.NO_CREDENTIALS)
 
 
 def _forget_keys(s3: Any) -> None:
@@ -131,8 +208,7 @@ async def together(*works: Awaitable[T]) -> list[T]:
 
 def error_code(error: ClientError) -> str:
     """Return what the SDK's error calls itself: NoSuchKey, ConditionalCheckFailedException, ..."""
-    details: dict[str, Any] = dict(error.response.get("Error", {}))
-    return str(details.get("Code", ""))
+    return refusals.code(error)
 
 
 @contextmanager
@@ -144,14 +220,14 @@ def translated() -> Iterator[None]:
         if error_code(error) in _OUR_FAULT and not any(words in str(error) for words in _NO_INDEX):
             raise
         logger.warning("%s: %s", error.operation_name, error_code(error))
-        raise Unavailable("A backend refused the service.") from error
+        raise Unavailable("A backend refused the service.", cause=refusals.explained(error)) from error
     except ParamValidationError:
         raise
     except RuntimeError as error:
         if "credentials are still expired" not in str(error):  # botocore has no error of its own for it
             raise
-        raise Unavailable("The AWS credentials have expired.") from error
+        raise Unavailable("The AWS credentials have expired.", cause="Renew them.") from error
     # While an answer streams in, they are aiohttp's own: the SDK is not in between.
     except (BotoCoreError, aiohttp.ClientError, EOFError, OSError, TimeoutError) as error:
         logger.warning("a backend does not answer: %s", type(error).__name__)
-        raise Unavailable("A backend does not answer.") from error
+        raise Unavailable("A backend does not answer.", cause=refusals.explained(error)) from error

@@ -14,7 +14,7 @@ from zlib import crc32
 
 from botocore.exceptions import ClientError
 
-from service.errors import Unavailable
+from service.errors import Unavailable, explained
 
 from .items import Attributes, Item, number, text
 from .session import error_code, together, translated
@@ -52,8 +52,8 @@ class Usage:
                 # addition came in between.
                 another = "attribute_not_exists(#nonce) OR #nonce <> :nonce"
                 await self._change(user_id, "ADD #bytes :bytes SET #nonce = :nonce", size, another, {})
-        except (Unavailable, TimeoutError):
-            logger.warning("usage is left for reconcile", exc_info=True)
+        except (Unavailable, TimeoutError) as error:
+            logger.warning("usage is left for reconcile: %s", explained(error))
 
     async def rows(self) -> Sequence[Item]:
         """Return every counter."""

@@ -45,6 +45,14 @@ class Disk:
             if error.errno not in FULL:
                 raise OSError(error.errno, cause(error).rstrip(".")) from error
 
+    def prepare_for_database(self) -> None:
+        """Make the directory where it keeps the database alone, with a ballast if there is room for one."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        if self._free() < _BALLAST:
+            self.release_ballast()
+        elif self._free() >= self._reserve + _BALLAST:
+            self._renew_ballast()
+
     def check_room(self, size: int = 0) -> None:
         """Raise InsufficientStorage where so many bytes more would leave less than the reserve."""
         if self._free() < self._reserve + size:

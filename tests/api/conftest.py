@@ -20,7 +20,8 @@ from service.settings import Settings
 from tests.api.client import ApiClient, over_http
 from tests.api.gateway import BASE_URL, Event, http_event, rest_event, through
 from tests.aws.on_lambda import deployed
-from tests.aws.stand_in import new_account, new_settings, opened_in
+from tests.aws.stand_in import new_account, new_bucket, new_settings, opened_in
+from tests.servers.rgw import Gateway
 
 
 class Start(Protocol):
@@ -63,6 +64,35 @@ def server_on_aws(emulator: Emulator) -> Start:
     return start
 
 
+def server_on_s3(gateway: Gateway) -> Start:
+    """Run the aiohttp skin on SeaweedFS and SQLite, each time with a bucket of its own."""
+
+    @asynccontextmanager
+    async def start(directory: Path, **settings: Any) -> AsyncIterator[ApiClient]:
+        async with (
+            new_bucket(gateway.endpoint_url, gateway.key, directory, **settings) as made,
+            served(made) as client,
+        ):
+            yield client
+
+    return start
+
+
+def server_on_dynamodb(emulator: Emulator) -> Start:
+    """Run the aiohttp skin on files and DynamoDB, each time with tables of its own."""
+
+    @asynccontextmanager
+    async def start(directory: Path, **settings: Any) -> AsyncIterator[ApiClient]:
+        apart = {"storage": "local", "data_dir": directory, **settings}
+        async with (
+            new_account(emulator, **apart) as account,
+            opened_in(account.environment(), served(account.settings)) as client,
+        ):
+            yield client
+
+    return start
+
+
 def lambda_on_local(event: Event) -> Start:
     """Run the Lambda skin on the local backend, here, called with the events of one kind of API."""
 
@@ -91,6 +121,8 @@ def lambda_on_aws(emulator: Emulator) -> Start:
 SERVICES: dict[str, tuple[Callable[[Any], Start], str]] = {
     "server-local": (lambda _: server_on_local, "tmp_path_factory"),
     "server-aws": (server_on_aws, "emulator"),
+    "server-s3": (server_on_s3, "seaweedfs"),
+    "server-dynamodb": (server_on_dynamodb, "emulator"),
     "lambda-rest": (lambda _: lambda_on_local(rest_event), "tmp_path_factory"),
     "lambda-http": (lambda _: lambda_on_local(http_event), "tmp_path_factory"),
     "gateway": (lambda_on_aws, "emulator"),

@@ -11,6 +11,7 @@ from contextlib import (
     contextmanager,
 )
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from bootstrap.commands import up
@@ -76,6 +77,18 @@ def new_settings(**settings: Any) -> Settings:
     """Return settings with a bucket and tables that nobody else has."""
     name = f"pixdepot-{secrets.token_hex(6)}"
     return Settings(backend="aws", bucket=name, table=f"{name}-images", index_table=f"{name}-index", **settings)
+
+
+@asynccontextmanager
+async def new_bucket(
+    endpoint_url: str, owner: AccessKey, data_dir: Path, **settings: Any
+) -> AsyncIterator[Settings]:
+    """Make a bucket for storage in an S3 beside SQLite; the settings say all of it, and the SDK's nothing."""
+    key = {"s3_access_key_id": owner.access_key, "s3_secret_access_key": owner.secret_key}
+    chosen = {"storage": "s3", "bucket": f"pixdepot-{secrets.token_hex(6)}", "s3_endpoint_url": endpoint_url}
+    made = Settings(**{"data_dir": data_dir, **chosen, **key, **settings})
+    await up(made)
+    yield made
 
 
 @asynccontextmanager

@@ -17,11 +17,11 @@ from bootstrap.emulator import AccessKey
 from service import model
 from service.aws.s3 import S3ObjectStore
 from service.aws.session import opened_clients
+from service.backends import opened_backend
 from service.depot import Depot
 from service.errors import InvalidImage, ObjectMissing
 from service.inspection import Inspector
 from service.model import Details, Expected, SignedUpload
-from service.runtime import aws_backend
 from service.uploads import UploadService
 from tests.api.client import Answer, ApiClient
 from tests.aws.stand_in import Account, opened_in, sdk_environment
@@ -199,7 +199,7 @@ async def test_other_bytes_than_those_of_the_sha256_are_refused(
 async def uploads(account: Account, objects: S3ObjectStore) -> AsyncIterator[UploadService]:
     """Return the service of direct uploads to each S3."""
     settings = account.settings
-    async with opened_in(account.environment(), aws_backend(settings, model.now)) as backend:
+    async with opened_in(account.environment(), opened_backend(settings, model.now)) as backend:
         yield UploadService(Depot(objects, backend.records, settings, Inspector(settings)))
 
 

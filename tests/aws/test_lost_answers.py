@@ -11,8 +11,8 @@ from aiohttp import web
 
 from bootstrap.emulator import Emulator
 from service import model
+from service.backends import Backend, opened_backend
 from service.model import State, Upload
-from service.runtime import Backend, aws_backend
 from tests.api.client import ApiClient
 from tests.api.conftest import served
 from tests.aws.stand_in import Account, new_account, opened_in
@@ -68,7 +68,7 @@ async def pair(emulator: Emulator) -> AsyncIterator[Pair]:
 async def opened(account: Account, url: str | None) -> AsyncIterator[tuple[ApiClient, Backend]]:
     async with (
         opened_in(account.environment(url), served(account.settings)) as api,
-        opened_in(account.environment(url), aws_backend(account.settings, model.now)) as backend,
+        opened_in(account.environment(url), opened_backend(account.settings, model.now)) as backend,
     ):
         yield api, backend
 

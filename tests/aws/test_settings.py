@@ -14,7 +14,7 @@ from tests.aws.stand_in import Account
 @pytest.mark.parametrize(
     ("variables", "told"),
     [
-        ({"AWS_DEFAULT_REGION": ""}, "is not a Region"),
+        ({"AWS_DEFAULT_REGION": ""}, "^No AWS Region is set: set AWS_REGION, "),
         ({"AWS_PROFILE": "nobody"}, "SDK says: The config profile"),
         ({"AWS_ENDPOINT_URL": "nowhere"}, "SDK says: Invalid endpoint: nowhere"),
     ],

@@ -14,7 +14,7 @@ from lambda_adapter.api import ApiHandler
 from lambda_adapter.environment import Environment
 from service.settings import Settings
 from tests.api.client import Answer, Send
-from tests.api.conftest import lambda_on_aws, server_on_aws, server_on_local
+from tests.api.conftest import lambda_on_aws, server_on_aws, server_on_local, server_on_s3
 from tests.api.gateway import BASE_URL, http_event, through
 from tests.servers.bridge import bridged
 
@@ -54,6 +54,7 @@ async def lambda_on_local(directory: Path, **settings: Any) -> AsyncIterator[str
 SERVICES: dict[str, tuple[Callable[[Any], Serve], str]] = {
     "server on local": (lambda _: reached(server_on_local), "tmp_path_factory"),
     "server on aws": (lambda emulator: reached(server_on_aws(emulator)), "emulator"),
+    "server on s3": (lambda gateway: reached(server_on_s3(gateway)), "seaweedfs"),
     "lambda on local": (lambda _: lambda_on_local, "tmp_path_factory"),
     "lambda on aws": (lambda emulator: reached(lambda_on_aws(emulator)), "emulator"),
 }

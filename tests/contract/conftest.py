@@ -4,17 +4,18 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 
 from bootstrap.emulator import Emulator
 from service import model
+from service.backends import Backend, opened_backend
 from service.pairing import Pairing
 from service.ports import ImageRepository, ObjectStore
-from service.runtime import Backend, aws_backend, local_backend
 from service.settings import Settings
-from tests.aws.stand_in import Account, account_on, opened_in
+from tests.aws.stand_in import Account, account_on, new_bucket, opened_in
 from tests.servers.rgw import Gateway
 
 COUNTED = {"user_quota_bytes": 10**12}  # so that what is used is counted
@@ -23,7 +24,7 @@ COUNTED = {"user_quota_bytes": 10**12}  # so that what is used is counted
 @asynccontextmanager
 async def local(directory: Path) -> AsyncIterator[Backend]:
     """Open the local backend in a directory."""
-    async with local_backend(Settings(data_dir=directory, **COUNTED), model.now) as opened:
+    async with opened_backend(Settings(data_dir=directory, **COUNTED), model.now) as opened:
         yield opened
 
 
@@ -31,23 +32,26 @@ async def local(directory: Path) -> AsyncIterator[Backend]:
 async def aws(account: Account) -> AsyncIterator[Backend]:
     """Open the aws backend on an emulator, as a user with the least policy."""
     settings = replace(account.settings, **COUNTED)
-    async with opened_in(account.environment(), aws_backend(settings, model.now)) as opened:
+    async with opened_in(account.environment(), opened_backend(settings, model.now)) as opened:
         yield opened
+
+
+@asynccontextmanager
+async def s3(gateway: Gateway) -> AsyncIterator[Backend]:
+    """Open SeaweedFS and SQLite."""
+    with TemporaryDirectory() as directory:
+        made = new_bucket(gateway.endpoint_url, gateway.key, Path(directory), **COUNTED)
+        async with made as settings, opened_backend(settings, model.now) as opened:
+            yield opened
 
 
 # How each backend is opened, and the fixture that it is opened in.
 BACKENDS: dict[str, tuple[Callable[[Any], AbstractAsyncContextManager[Backend]], str]] = {
     "local": (local, "session_directory"),
     "aws": (aws, "account"),
-    "seaweedfs": (aws, "on_seaweedfs"),
+    "s3": (s3, "seaweedfs"),
     "ceph": (aws, "on_ceph"),
 }
-
-
-@pytest.fixture(scope="session")
-async def on_seaweedfs(seaweedfs: Gateway, emulator: Emulator) -> Account:
-    """Return a bucket on SeaweedFS, and tables on the emulator."""
-    return await account_on(seaweedfs, emulator)
 
 
 @pytest.fixture(scope="session")

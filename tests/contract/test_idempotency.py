@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from service import model
+from service.backends import Backend
 from service.depot import Claimed, Depot
 from service.errors import IdempotencyMismatch, ImageGone, InFlight
 from service.images import ImageService
 from service.inspection import Inspector
 from service.model import Details, Expected, Image, ImageQuery, State
-from service.runtime import Backend
 from service.settings import Settings
 from service.sweeper import Sweeper
 from service.uploads import UploadService

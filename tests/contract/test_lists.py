@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service import model
+from service.backends import Backend, opened_backend
 from service.model import Image, ImageQuery, Position, State, fold
 from service.ports import ImageRepository
-from service.runtime import Backend, aws_backend, local_backend
 from service.settings import Settings
 from tests.aws.stand_in import Account
 from tests.contract.test_image_repository import an_upload, published
@@ -35,14 +35,14 @@ Repositories = dict[int, ImageRepository]
 
 
 def local(place: Path, budget: int) -> AbstractAsyncContextManager[Backend]:
-    return local_backend(Settings(data_dir=place, read_budget=budget), model.now)
+    return opened_backend(Settings(data_dir=place, read_budget=budget), model.now)
 
 
 @asynccontextmanager
 async def aws(place: Account, budget: int) -> AsyncIterator[Backend]:
     async with AsyncExitStack() as stack:
         with place.environment():  # the SDK reads it when clients are made
-            opening = aws_backend(replace(place.settings, read_budget=budget), model.now)
+            opening = opened_backend(replace(place.settings, read_budget=budget), model.now)
             backend = await stack.enter_async_context(opening)
         yield backend
 

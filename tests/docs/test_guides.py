@@ -12,7 +12,7 @@ from service.model import Details
 from service.runtime import open_service
 from service.settings import Settings
 from tests.aws.on_lambda import package
-from tests.docs.pages import runs, typed
+from tests.docs.pages import about, runs, typed
 from tests.faults.__main__ import main as break_on_purpose
 from tests.issuer import running_issuer
 from tests.pictures import picture
@@ -25,7 +25,7 @@ def cached() -> dict[str, str]:
     return {"XDG_CACHE_HOME": str(platformdirs.user_cache_path())}
 
 
-@runs("docs/aws.md", "pixdepot bootstrap up")
+@runs("docs/aws.md", "PIXDEPOT_BACKEND=aws", "pixdepot bootstrap up")
 async def test_what_the_page_on_aws_says_sets_the_backend_up(
     script: str, emulator: Emulator, tmp_path: Path
 ) -> None:
@@ -35,13 +35,44 @@ async def test_what_the_page_on_aws_says_sets_the_backend_up(
     assert "made bucket pictures-of-the-aws-page" in finished.out
 
 
+def beside_sqlite(script: str, emulator: Emulator) -> str:
+    """Return what the page says, for the emulator's S3."""
+    script = script.replace("my-pictures", "pictures-beside-sqlite").replace(
+        "https://s3.example", emulator.endpoint_url
+    )
+    return script.replace("my-key-id", emulator.root.access_key).replace("my-secret-key", emulator.root.secret_key)
+
+
+@runs("docs/stores.md", "PIXDEPOT_STORAGE=s3", "pixdepot bootstrap up")
+async def test_what_the_page_says_of_s3_beside_sqlite_sets_it_up(
+    script: str, emulator: Emulator, tmp_path: Path
+) -> None:
+    finished = await typed(beside_sqlite(script, emulator), tmp_path)
+    assert "FAILED" not in finished.out
+    assert "made bucket pictures-beside-sqlite" in finished.out
+    assert "table" not in finished.out
+
+
+@runs("docs/migrate.md", "pixdepot migrate --to s3")
+async def test_what_the_page_on_migrating_says_moves_the_objects_alone(
+    script: str, emulator: Emulator, tmp_path: Path
+) -> None:
+    async with open_service(Settings(data_dir=tmp_path / "pixdepot-data")) as runtime:
+        await runtime.api.services.images.upload(Details("ada", "A photo", "photo.jpg"), picture())
+    (page,) = about("docs/stores.md", "PIXDEPOT_STORAGE=s3", "pixdepot bootstrap up")
+    exports = [line for line in page.lines if line.startswith("export") or "bootstrap" in line]
+    script = "\n".join([*exports, "unset PIXDEPOT_STORAGE", script])
+    finished = await typed(beside_sqlite(script, emulator).replace("beside-sqlite", "that-moved"), tmp_path)
+    assert "1 images copied" in finished.out
+
+
 @runs("docs/cli.md", "completion", language="bash")
 async def test_what_the_page_on_the_command_line_says_lets_bash_complete(script: str, tmp_path: Path) -> None:
     finished = await typed(f"{script}\ncomplete -p pixdepot", tmp_path)
     assert "_pixdepot_completion pixdepot" in finished.out
 
 
-@runs("docs/migrate.md")
+@runs("docs/migrate.md", "--data pixdepot-data")
 async def test_what_the_page_on_migrating_says_moves_everything(
     script: str, emulator: Emulator, tmp_path: Path
 ) -> None:

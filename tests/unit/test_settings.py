@@ -9,7 +9,7 @@ import pytest
 from service.settings import CLIENT_VARIABLES, Settings, SettingsError, described, variable
 
 NUMBERS = ["max_image_bytes", "max_pixels", "upload_ttl", "url_ttl", "sweep_interval"]
-URLS = ["public_url", "s3_public_endpoint_url", "cors_origins", "jwks_url", "jwt_issuer"]
+URLS = ["public_url", "s3_public_endpoint_url", "s3_endpoint_url", "cors_origins", "jwks_url", "jwt_issuer"]
 NO_URLS = [
     "https://",
     "https:///path",
@@ -91,6 +91,52 @@ def test_a_setting_is_read_from_its_variable(name: str, text: str, value: Any) -
     assert getattr(read(**{name: text}), name) == value
 
 
+@pytest.mark.parametrize(
+    ("given", "apart"),
+    [
+        ({}, ("local", "sqlite")),
+        ({"backend": "aws"}, ("s3", "dynamodb")),
+        ({"storage": "s3"}, ("s3", "sqlite")),
+        ({"database": "dynamodb"}, ("local", "dynamodb")),
+        ({"backend": "aws", "database": "sqlite"}, ("s3", "sqlite")),
+        ({"backend": "aws", "storage": "local"}, ("local", "dynamodb")),
+        ({"backend": "local", "storage": "s3", "database": "dynamodb"}, ("s3", "dynamodb")),
+        ({"backend": "aws", "storage": "local", "database": "sqlite"}, ("local", "sqlite")),
+    ],
+)
+def test_storage_and_database_are_as_they_say_else_as_the_backend_says(
+    given: dict[str, str], apart: tuple[str, str]
+) -> None:
+    settings = read(**given)
+    stored = ("s3" if settings.uses_s3 else "local", "dynamodb" if settings.uses_dynamodb else "sqlite")
+    assert stored == apart
+    assert (
+        read(**{name.removeprefix("PIXDEPOT_").lower(): text for name, text in settings.environment().items()})
+        == settings
+    )
+
+
+@pytest.mark.parametrize("backend", ["local", "aws"])
+def test_what_is_put_on_one_backend_is_there_with_both(backend: str) -> None:
+    settings = read(storage="s3", database="sqlite", bucket="mine").on(backend)
+    assert (settings.uses_s3, settings.uses_dynamodb) == (backend == "aws", backend == "aws")
+    assert settings.bucket == "mine"
+
+
+@pytest.mark.parametrize("name", ["s3_access_key_id", "s3_secret_access_key"])
+def test_half_of_a_key_is_refused(name: str) -> None:
+    with pytest.raises(SettingsError, match=r"^Set PIXDEPOT_S3_ACCESS_KEY_ID and PIXDEPOT_S3_SECRET_ACCESS_KEY "):
+        read(**{name: "half"})
+
+
+def test_a_secret_key_is_in_no_representation_and_no_refusal() -> None:
+    key = {"s3_access_key_id": "id", "s3_secret_access_key": "unmistakable"}
+    assert "unmistakable" not in repr(read(**key))
+    with pytest.raises(SettingsError) as refused:
+        read(**{**key, "s3_secret_access_key": "unmistakable with a space"})
+    assert "unmistakable" not in str(refused.value)
+
+
 @pytest.mark.parametrize("name", [each.name for each in fields(Settings)])
 def test_an_empty_value_counts_as_not_set(name: str) -> None:
     assert read(**{name: ""}) == Settings()
@@ -103,6 +149,12 @@ def test_an_empty_value_counts_as_not_set(name: str) -> None:
         *[(name, text) for name in LIMITS for text in ("-1", "1.5", "10MB", "٣", " 1", "none", "9" * 5_000)],
         ("max_pixels", "9" * 5_000),
         ("backend", "s3"),
+        ("storage", "sqlite"),
+        ("storage", "S3"),
+        ("database", "aws"),
+        ("s3_access_key_id", "a key"),
+        ("s3_access_key_id", "a/key"),
+        ("s3_secret_access_key", "a key"),
         ("backend", "LOCAL"),
         ("auth", "none"),
         ("jwks_url", "issuer.example/jwks"),
@@ -115,8 +167,8 @@ def test_an_empty_value_counts_as_not_set(name: str) -> None:
         ("public_url", "images.example"),
         ("public_url", "ftp://images.example"),
         *[(name, text) for name in URLS for text in NO_URLS],
-        *[(name, "https://images.example/?a=b") for name in URLS[:3]],
-        *[(name, "https://images.example/?") for name in URLS[:3]],
+        *[(name, "https://images.example/?a=b") for name in URLS[:4]],
+        *[(name, "https://images.example/?") for name in URLS[:4]],
         ("jwt_issuer", "two words"),
         ("jwt_issuer", " https://issuer.example"),
         ("jwks_url", "http://10.0.0.1/jwks"),

@@ -1,0 +1,79 @@
+"""What an operator is told of what AWS, or what stands in for it, refused: the cause, and the remedy."""
+
+import re
+from urllib.parse import urlsplit
+
+from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalError, NoCredentialsError
+
+NO_REGION = (
+    "No AWS Region is set: set AWS_REGION, such as eu-central-1, or PIXDEPOT_S3_REGION where only S3 is needed."
+)
+NO_CREDENTIALS = (
+    "No AWS credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or run with a "
+    "role; for S3 alone, set PIXDEPOT_S3_ACCESS_KEY_ID and PIXDEPOT_S3_SECRET_ACCESS_KEY."
+)
+UNREACHABLE = (
+    "Check the host and port of PIXDEPOT_S3_ENDPOINT_URL, AWS_ENDPOINT_URL and PIXDEPOT_S3_PUBLIC_ENDPOINT_URL, as "
+    "far as they are set, and the network."
+)
+ADVICE = "See the service's log, and docs/aws.md."
+
+_EXAMINE = "Run pixdepot doctor, and see docs/aws.md."
+_THROTTLED = "It is throttled: it works again when fewer calls come."
+_PERMISSION = "A permission is missing: give the service's role or user the policy in docs/aws.md."
+_KEYS = (
+    "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (for S3 alone PIXDEPOT_S3_ACCESS_KEY_ID and ..._SECRET_ACCESS_KEY)"
+)
+REMEDIES = {
+    "AccessDenied": _PERMISSION,
+    "AccessDeniedException": _PERMISSION,
+    "AuthorizationHeaderMalformed": "The Region is wrong: check PIXDEPOT_S3_REGION, or AWS_REGION.",
+    "ExpiredToken": "The credentials have expired: renew them.",
+    "ExpiredTokenException": "The credentials have expired: renew them.",
+    "InvalidAccessKeyId": f"The access key is not known there: check {_KEYS}, and the endpoint.",
+    "InvalidSignatureException": "The secret key is wrong, or the clock is: check AWS_SECRET_ACCESS_KEY, and NTP.",
+    "NoSuchBucket": "The bucket is missing: run pixdepot bootstrap up, or check PIXDEPOT_BUCKET.",
+    "ProvisionedThroughputExceededException": _THROTTLED,
+    "RequestTimeTooSkewed": "This machine's clock is wrong: set it by NTP.",
+    "ResourceNotFoundException": "A table is missing: run pixdepot bootstrap up, or check PIXDEPOT_TABLE.",
+    "SignatureDoesNotMatch": (
+        "The link was signed for another host, or something on the way changes the request: set "
+        "PIXDEPOT_S3_PUBLIC_ENDPOINT_URL to S3's URL exactly as clients reach it. Or the secret key is wrong."
+    ),
+    "ValidationException": "An index of a table is missing, or not ready yet: run pixdepot bootstrap up.",
+    "SlowDown": _THROTTLED,
+    "ThrottlingException": _THROTTLED,
+    "UnrecognizedClientException": f"The credentials are not known there: check {_KEYS}.",
+}
+_denied_action = re.compile(r"not authorized to perform: ([a-z0-9]+:\w+)").search
+
+
+def code(error: ClientError) -> str:
+    """Return what the SDK's error calls itself: NoSuchKey, ConditionalCheckFailedException, ..."""
+    return str(dict(error.response.get("Error", {})).get("Code", ""))
+
+
+def named(error_code: str, message: str) -> str:
+    """Return an error's code, and the permission that was missing if the message tells it."""
+    denied = _denied_action(message)
+    return f"{error_code} for {denied[1]}" if denied else error_code
+
+
+def refused(error: ClientError) -> str:
+    """Return which call was refused, and as what."""
+    message = str(dict(error.response.get("Error", {})).get("Message", ""))
+    return f"{error.operation_name} was refused: {named(code(error), message)}."
+
+
+def explained(error: Exception) -> str:
+    """Return the cause and the remedy of an error of the SDK, or of the network below it, in a line."""
+    if isinstance(error, ClientError):
+        return f"{refused(error)} {REMEDIES.get(code(error), _EXAMINE)}"
+    if isinstance(error, NoCredentialsError):
+        return NO_CREDENTIALS
+    if isinstance(error, CredentialRetrievalError):
+        return f"{error} {NO_CREDENTIALS}"
+    asked = urlsplit(str(error.kwargs.get("endpoint_url", ""))) if isinstance(error, BotoCoreError) else None
+    if asked and asked.netloc:
+        return f"No answer from {asked.scheme}://{asked.netloc} ({type(error).__name__}). {UNREACHABLE}"
+    return f"{type(error).__name__}. {UNREACHABLE}"
