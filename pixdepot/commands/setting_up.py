@@ -1,5 +1,6 @@
 """`pixdepot bootstrap`: what the service needs in AWS, made, looked at and removed."""
 
+import asyncio
 import os
 import sys
 from collections.abc import Coroutine
@@ -33,15 +34,25 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
 
 
 def _built(target: "Target | None" = None) -> "Package":
-    """Return the package for what the SDK is set to speak to: AWS, or an emulator on this machine."""
-    from bootstrap.packaging import Target, build
+    """Return the package for a target; by default for what the SDK is set to speak to."""
+    from bootstrap.packaging import build
     from bootstrap.processes import ServerFailed
 
-    emulated = any(os.environ.get(name) for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_LAMBDA"))
     try:
-        return build(target or (Target.this_machine() if emulated else Target.aws()))
+        return build(target or _target())
     except ServerFailed as error:
         raise click.ClickException(str(error)) from error
+
+
+def _target() -> "Target":
+    """Return what runs functions where the SDK is set to: AWS, an emulator's containers, or this machine."""
+    from bootstrap.emulator import starts_functions_here
+    from bootstrap.packaging import Target
+
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_LAMBDA") or os.environ.get("AWS_ENDPOINT_URL")
+    if not endpoint:
+        return Target.aws()
+    return Target.this_machine() if asyncio.run(starts_functions_here(endpoint)) else Target.containers()
 
 
 @bootstrap.command()
@@ -87,7 +98,7 @@ def status(on_lambda: bool, tell: Tell) -> None:
 
     findings = _run(commands.status(settings(), _built() if on_lambda else None))
     for each in findings:
-        tell(each, f"{each.state:8} {each.name}" + (f" ({each.detail})" if each.detail else ""))
+        tell(each, f"{each.state:9} {each.name}" + (f" ({each.detail})" if each.detail else ""))
     if not all(each.ok for each in findings):
         sys.exit(1)
 
