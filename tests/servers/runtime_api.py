@@ -101,7 +101,7 @@ async def _serving(api: _RuntimeApi) -> AsyncIterator[str]:
     app.router.add_post(f"{_VERSION}/invocation/{{id}}/response", api.response)
     app.router.add_post(f"{_VERSION}/invocation/{{id}}/error", api.error)
     app.router.add_post(f"{_VERSION}/init/error", api.init_error)
-    runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=0)
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.01)
     await runner.setup()
     try:
         site = web.TCPSite(runner, LOOPBACK, 0)
@@ -136,6 +136,7 @@ async def running_function(
             "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
             "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
             "AWS_REGION": "us-east-1",
+            "AWS_DEFAULT_REGION": "us-east-1",
             "LAMBDA_TASK_ROOT": str(code),
             "PYTHONPATH": str(code),
             "_HANDLER": handler,
