@@ -30,9 +30,9 @@ async def cloud(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Emula
         yield running
 
 
-def with_sam(cloud: Emulator) -> dict[str, str]:
-    """Return an environment in which `sam` is a command and AWS is the emulator."""
-    path = os.pathsep.join([str(COMMANDS), str(sam.install()), os.environ["PATH"]])
+def with_sam(cloud: Emulator, directory: Path) -> dict[str, str]:
+    """Return an environment in which `sam` is a command, of this directory, and AWS is the emulator."""
+    path = os.pathsep.join([str(COMMANDS), str(sam.command(directory)), os.environ["PATH"]])
     return {**cached(), **cloud.sdk_environment, "PATH": path, "SAM_CLI_TELEMETRY": "0"}
 
 
@@ -57,7 +57,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def test_what_the_page_on_lambda_says_of_sam_deploys_a_stack(
     script: str, cloud: Emulator, tmp_path: Path
 ) -> None:
-    finished = await typed(script, tmp_path, **with_sam(cloud))
+    finished = await typed(script, tmp_path, **with_sam(cloud, tmp_path))
     assert "is a valid SAM Template" in finished.out
     (stack,) = (await asked(cloud, "cloudformation", "describe_stacks", StackName=STACK))["Stacks"]
     assert stack["StackStatus"] == "CREATE_COMPLETE"
@@ -83,7 +83,7 @@ async def test_other_ways_to_upload_the_zip_leave_both_functions_code_in_the_buc
     aws = f"{awscli.install()} -m awscli"
     options = f"--template-file template.yaml --s3-bucket {bucket} --output-template-file packaged.yaml"
     script = f"pixdepot bootstrap template > template.yaml\n{re.sub('^aws', aws, command)} {options}"
-    await typed(script, built, **with_sam(cloud))
+    await typed(script, built, **with_sam(cloud, built))
     (code,) = code_of(built / "packaged.yaml")
     assert code.startswith(f"s3://{bucket}/")
     stored = await asked(cloud, "s3", "head_object", Bucket=bucket, Key=code.removeprefix(f"s3://{bucket}/"))

@@ -1,5 +1,6 @@
 """AWS's SAM command line, and an emulator whose CloudFormation applies SAM's transform, in environments apart."""
 
+import shlex
 from pathlib import Path
 
 from bootstrap.emulator import MINISTACK
@@ -11,8 +12,16 @@ _TRANSFORM = "aws-sam-translator==1.115.0"
 
 
 def install() -> Path:
-    """Return the directory that has `sam`; the first call on a machine installs it (a minute)."""
-    return installed_python(SAM).parent
+    """Return the Python that has SAM; the first call on a machine installs it (a minute)."""
+    return installed_python(SAM)
+
+
+def command(directory: Path) -> Path:
+    """Write the command `sam` into a directory, and return the directory. What pip wrote is not where it was made."""
+    sam = directory / "sam"
+    sam.write_text(f'#!/bin/sh\nexec {shlex.quote(str(install()))} -m samcli "$@"\n')
+    sam.chmod(0o755)
+    return directory
 
 
 def install_emulator() -> Path:
