@@ -7,8 +7,8 @@ https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,15 @@ RUNTIME_CLIENT = "awslambdaric==4.2.2"
 _VERSION = "/2018-06-01/runtime"
 _ARN = "arn:aws:lambda:us-east-1:123456789012:function:pixdepot"
 _WITHIN = 60.0  # seconds for an invocation, the first of which starts the service
+
+
+Within = Callable[..., AbstractContextManager[tuple[str, ...]]]  # makes a command line of another, that limits it
+
+
+@contextmanager
+def unlimited(*command: str) -> Iterator[tuple[str, ...]]:
+    """Return a command line as it is."""
+    yield command
 
 
 def install() -> Path:
@@ -118,12 +127,12 @@ async def running_function(
     log: Path,
     *,
     memory: int = 1769,
-    within: Callable[..., tuple[str, ...]] = lambda *command: command,
+    within: Within = unlimited,
     **environment: str,
 ) -> AsyncIterator[Function]:
     """Run a function of a directory with its unpacked zip, with so many MB of memory, for the length of the block.
 
-    `within` puts the command line into another, that limits it.
+    `within` is the context it runs in, which may limit it.
     """
     python, api = await asyncio.to_thread(install), _RuntimeApi()
     async with _serving(api) as address:
@@ -143,6 +152,6 @@ async def running_function(
             "HOME": str(log.parent),
             **environment,
         }
-        command = within(str(python), "-m", "awslambdaric", handler)
-        async with running_child(command, env=env, log=log) as child:
-            yield Function(child, api.events, api.answers)
+        with within(str(python), "-m", "awslambdaric", handler) as command:
+            async with running_child(command, env=env, log=log) as child:
+                yield Function(child, api.events, api.answers)

@@ -17,7 +17,7 @@ def install() -> Path:
 
 
 def command(directory: Path) -> Path:
-    """Write the command `sam` into a directory, and return the directory. What pip wrote is not where it was made."""
+    """Write the command `sam` into a directory, and return the directory. Pip's own leads to another."""
     sam = directory / "sam"
     sam.write_text(f'#!/bin/sh\nexec {shlex.quote(str(install()))} -m samcli "$@"\n')
     sam.chmod(0o755)
