@@ -110,14 +110,15 @@ class Resource:
             while (there := await self.found()) != self.wanted:
                 wait.saw(there)
                 if made:
-                    if isinstance(there, NotReady) and there.failed:
-                        raise SetupFailed(f"The {self.name} failed: {there.reason}")
                     await asyncio.sleep(_LOOK_AGAIN)
+                    if isinstance(there, NotReady):
+                        if there.failed:
+                            raise SetupFailed(f"The {self.name} failed: {there.reason}")
+                        continue  # what was just made needs time
+                made = True
                 try:
                     await self.make()
-                    made = True
                 except ClientError as error:
-                    made = True
                     wait.was_refused(error)
             if self.prove:
                 await self.prove()

@@ -134,6 +134,8 @@ async def test_an_emulator_that_starts_processes_is_told_from_one_with_container
 
 
 def test_the_zip_is_for_what_runs_it(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_LAMBDA"):
+        monkeypatch.delenv(name, raising=False)
     assert setting_up._target() == Target.aws()
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")  # as LocalStack: no ministack there
     containers = setting_up._target()

@@ -1,12 +1,16 @@
 """Functions of 128 MB, the least that Lambda has: what fits completes, what does not is no verdict on a picture."""
 
+import base64
+import json
 import re
 from collections.abc import AsyncIterator
 from functools import partial
 
 import pytest
 
+from lambda_adapter.api import PAYLOAD_BYTES
 from service.memory import MIB
+from tests.api.client import some_details
 from tests.aws.stand_in import Account
 from tests.lambda_adapter import shapes
 from tests.lambda_adapter.deployed import Functions, running_functions
@@ -45,9 +49,20 @@ async def test_a_jpeg_of_48_megapixels_completes_when_its_event_comes(functions:
     assert peak(functions.events) < LEAST
 
 
-async def test_a_jpeg_of_48_megapixels_completes_by_hand(functions: Functions) -> None:
-    status, answer = await completed(functions, await functions.arrived(LARGE.data))
+async def test_a_jpeg_of_48_megapixels_and_10_mib_completes_by_hand(functions: Functions) -> None:
+    data = LARGE.data.ljust(10 * MIB, b"\0")
+    status, answer = await completed(functions, await functions.arrived(data))
     assert status == 200, answer
+    assert peak(functions.api) < LEAST
+
+
+async def test_as_large_a_jpeg_as_a_request_carries_is_published(functions: Functions) -> None:
+    data = LARGE.data.ljust(PAYLOAD_BYTES * 3 // 4 - 1024, b"\0")
+    body = json.dumps({**some_details(), "image_data": base64.b64encode(data).decode()})
+    status, answer = await functions.ask(
+        shapes.http("POST", "/images", body, **{"Content-Type": "application/json"})
+    )
+    assert status == 201, answer
     assert peak(functions.api) < LEAST
 
 
