@@ -13,10 +13,11 @@ from cfnlint.decode import cfn_yaml
 from benchmarks.rivals import awscli
 from bootstrap.emulator import Emulator, running_emulator
 from tests.aws.on_lambda import package
-from tests.docs.pages import runs, typed
+from tests.aws.test_template import TEMPLATE
+from tests.docs.pages import ROOT, runs, typed
 from tests.docs.test_guides import cached
 from tests.process.servers import COMMANDS
-from tests.servers import sam
+from tests.servers import checkov, sam
 
 STACK = "my-pictures"
 FUNCTIONS = ("ApiFunction", "EventsFunction")
@@ -53,17 +54,24 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+OTHERWISE = "ApiKind=HTTP AccessLog=off ApiConcurrency=5 EventsConcurrency=2 CorsOrigins=https://app.example"
+
+
+@pytest.mark.parametrize(("stack", "parameters"), [(STACK, ""), ("other-pictures", OTHERWISE)])
 @runs("docs/lambda.md", "sam deploy")
 async def test_what_the_page_on_lambda_says_of_sam_deploys_a_stack(
-    script: str, cloud: Emulator, tmp_path: Path
+    script: str, stack: str, parameters: str, cloud: Emulator, tmp_path: Path
 ) -> None:
+    script = f"{script.replace(STACK, stack)} {parameters}"
+    if parameters:  # tables are named by parameters of their own
+        script += " TableName=other-images IndexTableName=other-index"
     finished = await typed(script, tmp_path, **with_sam(cloud, tmp_path))
     assert "is a valid SAM Template" in finished.out
-    (stack,) = (await asked(cloud, "cloudformation", "describe_stacks", StackName=STACK))["Stacks"]
-    assert stack["StackStatus"] == "CREATE_COMPLETE"
-    assert any(each["OutputKey"] == "ApiUrl" for each in stack["Outputs"])
+    (made_stack,) = (await asked(cloud, "cloudformation", "describe_stacks", StackName=stack))["Stacks"]
+    assert made_stack["StackStatus"] == "CREATE_COMPLETE"
+    assert any(each["OutputKey"] == "ApiUrl" for each in made_stack["Outputs"])
     for name, handler in (("api", "lambda_adapter.api.handler"), ("events", "lambda_adapter.events.handler")):
-        made = await asked(cloud, "lambda", "get_function_configuration", FunctionName=f"{STACK}-{name}")
+        made = await asked(cloud, "lambda", "get_function_configuration", FunctionName=f"{stack}-{name}")
         assert (made["Handler"], made["Runtime"]) == (handler, "python3.13")
         assert made["CodeSize"] == (tmp_path / "pixdepot.zip").stat().st_size
 
@@ -88,3 +96,17 @@ async def test_other_ways_to_upload_the_zip_leave_both_functions_code_in_the_buc
     assert code.startswith(f"s3://{bucket}/")
     stored = await asked(cloud, "s3", "head_object", Bucket=bucket, Key=code.removeprefix(f"s3://{bucket}/"))
     assert stored["ContentLength"] == len(package().zipped)
+
+
+# ---------------------------------------------------------------- security
+
+
+def listed() -> set[tuple[str, str]]:
+    """Return the findings that docs/lambda.md gives a reason for, each with its resource."""
+    rows = re.findall(r"^\| (CKV_\w+) \| (.+?) \| .+\. \|$", (ROOT / "docs/lambda.md").read_text(), re.MULTILINE)
+    return {(rule, resource) for rule, names in rows for resource in re.findall(r"`(\w+)`", names)}
+
+
+async def test_what_checkov_finds_in_the_template_has_a_reason_in_the_docs(tmp_path: Path) -> None:
+    found = await checkov.findings(TEMPLATE, tmp_path)
+    assert {(rule, resource.rpartition(".")[2]) for rule, resource in found} == listed()
