@@ -102,8 +102,8 @@ class Resource:
     async def up(self) -> bool:
         """Make it as wanted; return whether anything had to be done. Repeatable.
 
-        Raises ClientError for what the SDK refuses, SetupFailed for what was made and failed, NotSupported where the
-        store does not have it, and TimeoutError, with the last refusal or what is there instead, when patience ends.
+        Raises ClientError for what the SDK refuses, SetupFailed for what was made and failed, NotSupported where
+        the store does not have it, and TimeoutError, with the last refusal or what is there, when patience ends.
         """
         made, wait = False, _Wait()
         async with self._patiently("as wanted", wait):
@@ -111,10 +111,8 @@ class Resource:
                 wait.saw(there)
                 if made:
                     await asyncio.sleep(_LOOK_AGAIN)
-                    if isinstance(there, NotReady):
-                        if there.failed:
-                            raise SetupFailed(f"The {self.name} failed: {there.reason}")
-                        continue  # what was just made needs time
+                    if self._is_getting_ready(there):
+                        continue
                 made = True
                 try:
                     await self.make()
@@ -123,6 +121,12 @@ class Resource:
             if self.prove:
                 await self.prove()
         return made
+
+    def _is_getting_ready(self, there: Any) -> bool:
+        """Return whether what was just made only needs time. Raises SetupFailed where it has failed."""
+        if isinstance(there, NotReady) and there.failed:
+            raise SetupFailed(f"The {self.name} failed: {there.reason}")
+        return isinstance(there, NotReady)
 
     async def down(self) -> None:
         """Remove it. Repeatable."""
