@@ -20,7 +20,10 @@ NOT_SUPPORTED = "not supported here"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What `status` says of one resource: "ok", "missing", "differs" or "not supported here", and why that is."""
+    """What `status` says of one resource, and why where that is known.
+
+    It is "ok", "missing", "differs", "not ready", "failed", or "not supported here".
+    """
 
     name: str
     state: str
@@ -169,9 +172,12 @@ async def status(settings: Settings, package: "Package | None" = None) -> list[F
 
 async def _state(resource: "Resource") -> Finding:
     from .bucket import NotSupported
+    from .resources import NotReady
 
     try:
         there = await resource.found()
     except NotSupported as lacking:
         return Finding(resource.name, NOT_SUPPORTED, str(lacking))
+    if isinstance(there, NotReady):
+        return Finding(resource.name, "failed" if there.failed else "not ready", there.reason)
     return Finding(resource.name, "ok" if there == resource.wanted else "missing" if there is None else "differs")

@@ -8,12 +8,14 @@ import asyncio
 import json
 import shutil
 import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
+
+import aiohttp
 
 from .processes import (
     LOOPBACK,
@@ -30,6 +32,8 @@ from .processes import (
 MINISTACK = "ministack==1.5.33"
 DEFAULT_PORT = 4566
 REGION = "us-east-1"
+_HEALTH = "/_ministack/health"
+_HEALTH_WITHIN = 5.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,21 +98,37 @@ class Emulator:
 
 
 @asynccontextmanager
-async def running_emulator(data_dir: Path, port: int = DEFAULT_PORT) -> AsyncIterator[Emulator]:
+async def running_emulator(
+    data_dir: Path, port: int = DEFAULT_PORT, installed: Callable[[], Path] | None = None
+) -> AsyncIterator[Emulator]:
     """Run the emulator for the length of the block, on `port` (0: a free one), keeping everything in `data_dir`.
 
-    The first run on a machine installs it. Objects are kept as they come, tables and users on a clean stop only:
+    The first run on a machine installs it, unless `installed` returns the Python that has it. Objects are kept as
+    they come, tables and users on a clean stop only:
     the block's end is one. Raises ServerFailed, with the end of the emulator's log, when it does not come up.
     """
     if port and not port_is_free(port):
         raise ServerFailed(f"Port {port} of {LOOPBACK} is taken; is an emulator running already?")
-    python = await asyncio.to_thread(install)
+    python = await asyncio.to_thread(installed or install)
     port = port or free_port()
     endpoint_url, root = f"http://{LOOPBACK}:{port}", AccessKey("test", "test")
     env = _environment(data_dir, port, root)
     async with running_child([str(python), "-m", "ministack"], env=env, log=data_dir / "emulator.log") as child:
-        await child.until_answers(f"{endpoint_url}/_ministack/health")
+        await child.until_answers(f"{endpoint_url}{_HEALTH}")
         yield Emulator(endpoint_url, root, child)
+
+
+async def starts_functions_here(endpoint_url: str) -> bool:
+    """Return whether an endpoint is this emulator: it starts functions as processes, other emulators in containers.
+
+    False where nothing answers. Changes nothing.
+    """
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_HEALTH_WITHIN)) as session:
+        try:
+            async with session.get(f"{endpoint_url.rstrip('/')}{_HEALTH}") as response:
+                return response.status == 200 and response.content_type == "application/json"
+        except (aiohttp.ClientError, TimeoutError, ValueError):
+            return False
 
 
 def install() -> Path:

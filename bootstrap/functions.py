@@ -21,7 +21,7 @@ from typing import Any
 from .deployment import Deployment
 from .packaging import Package
 from .policy import functions_policy
-from .resources import Resource
+from .resources import NotReady, Resource
 
 _LOG_DAYS = 30
 _FAILED_SECONDS = 14 * 24 * 3600  # SQS keeps nothing longer
@@ -33,7 +33,6 @@ _ZIP = "functions.zip"
 _MEMORY = 1769
 _PATIENCE = 300.0  # seconds: a zip of 20 MB takes its time to arrive, a role to be known everywhere
 _LOOKS, _LOOK_AGAIN = 20, 0.1  # seconds: a change of a function takes less, as a rule
-_NOT_READY = "not ready yet"
 
 
 def functions(deployment: Deployment, package: Package) -> list[Resource]:
@@ -189,9 +188,7 @@ class _Function:
 
     async def find(self) -> Any:
         found = await self.lambda_.get_function_configuration(FunctionName=self.name)
-        if found.get("State") == "Pending" or found.get("LastUpdateStatus") == "InProgress":
-            return _NOT_READY
-        return {each: found.get(each) for each in self.wanted}
+        return _unready(found) or {each: found.get(each) for each in self.wanted}
 
     async def make(self) -> None:
         there = await self._settled()
@@ -199,7 +196,7 @@ class _Function:
         if there is None:
             code = {"Code": self.where, "Architectures": architectures}
             await self.lambda_.create_function(FunctionName=self.name, **code, **self.configuration)
-        elif there != _NOT_READY and any(there[each] != self.code[each] for each in self.code):
+        elif self._needs_code(there):
             await self.lambda_.update_function_code(
                 FunctionName=self.name, Architectures=architectures, **self.where
             )
@@ -208,16 +205,37 @@ class _Function:
             # that was stopped there would never end it.
             await self.lambda_.update_function_configuration(FunctionName=self.name, **self.configuration)
 
+    def _needs_code(self, there: Any) -> bool:
+        if isinstance(there, NotReady):
+            return there.failed  # a new deployment of the same code is what starts a failed function again
+        return any(there[each] != self.code[each] for each in self.code)
+
     async def _settled(self) -> Any:
         """Return what is there when no change is under way, or what is after some time."""
         for _ in range(_LOOKS):
-            if (there := await self.resource.found()) != _NOT_READY:
-                return there
+            there = await self.resource.found()
+            if not isinstance(there, NotReady) or there.failed:
+                break
             await asyncio.sleep(_LOOK_AGAIN)
-        return _NOT_READY
+        return there
 
     async def remove(self) -> None:
         await self.lambda_.delete_function(FunctionName=self.name)
+
+
+def _unready(configuration: dict[str, Any]) -> NotReady | None:
+    """Return why a function does not run as its configuration says; None where it does.
+
+    A function that was not called for weeks is Inactive: it comes back with the next call.
+    https://docs.aws.amazon.com/lambda/latest/dg/functions-states.html
+    """
+    for state, reason in (("State", "StateReason"), ("LastUpdateStatus", "LastUpdateStatusReason")):
+        now = configuration.get(state)
+        if now in {"Pending", "InProgress", "Failed"}:
+            code = configuration.get(f"{reason}Code")
+            why = ": ".join(each for each in (code, configuration.get(reason)) if each)
+            return NotReady(f"{state} is {now}" + (f" ({why})" if why else ""), failed=now == "Failed")
+    return None
 
 
 def permission(

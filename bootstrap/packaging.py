@@ -73,8 +73,13 @@ class Target:
 
     @classmethod
     def this_machine(cls) -> "Target":
-        """Return what an emulator runs functions on: this Python, and wheels for this machine."""
-        return cls(_HERE, "arm64" if platform.machine().lower() in {"aarch64", "arm64"} else "x86_64")
+        """Return what an emulator runs functions on that starts them as processes of its own machine."""
+        return cls(_HERE, _this_architecture())
+
+    @classmethod
+    def containers(cls) -> "Target":
+        """Return what an emulator runs functions on that starts AWS's images: as AWS, on this processor."""
+        return cls.aws(_this_architecture())
 
     @classmethod
     def aws(cls, architecture: str = "x86_64", python: str = "") -> "Target":
@@ -83,6 +88,10 @@ class Target:
         machine = {"arm64": "aarch64"}.get(architecture, architecture)
         tags = (*(f"manylinux_2_{minor}_{machine}" for minor in _GLIBC), f"manylinux2014_{machine}")
         return cls(python or (_HERE if has_ours else "3.13"), architecture, tags)
+
+
+def _this_architecture() -> str:
+    return "arm64" if platform.machine().lower() in {"aarch64", "arm64"} else "x86_64"
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,17 +150,18 @@ def port_is_free(port: int) -> bool:
         return True
 
 
-def installed_python(requirement: str) -> Path:
-    """Return the Python of an environment of its own, with one package ("name==version") and what that needs.
+def installed_python(*requirements: str) -> Path:
+    """Return the Python of an environment of its own, with some packages ("name==version") and what they need.
 
     The first call on a machine installs it (some seconds). Raises ServerFailed.
     """
-    name = f"{requirement.replace('==', '-')}-{sys.implementation.cache_tag}"
+    names = "-".join(each.replace("==", "-") for each in requirements)
+    name = f"{names}-{sys.implementation.cache_tag}"
 
     def install(directory: Path) -> None:
         python = str(directory / "bin" / "python")
         run([sys.executable, "-m", "venv", str(directory)])
-        run([python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", requirement])
+        run([python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", *requirements])
 
     return installed_once(name, "bin/python", install) / "bin" / "python"
 

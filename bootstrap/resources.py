@@ -64,8 +64,20 @@ _ABSENT = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
+class NotReady:
+    """What `find` returns for something that exists and does not work: why, and whether it `failed` for good."""
+
+    reason: str
+    failed: bool = False
+
+
+class SetupFailed(Exception):
+    """A resource was made, and AWS says that it failed."""
+
+
+@dataclass(frozen=True, slots=True)
 class Resource:
-    """Something that must be there. `find` answers in the words of `wanted`, or None.
+    """Something that must be there. `find` answers in the words of `wanted`, with NotReady, or None.
 
     `prove` is asked whether what is as wanted also works. It, `find` and `make` may raise NotSupported.
     """
@@ -90,44 +102,82 @@ class Resource:
     async def up(self) -> bool:
         """Make it as wanted; return whether anything had to be done. Repeatable.
 
-        Raises ClientError for what the SDK refuses, TimeoutError when patience ends, NotSupported where the store
-        does not have it.
+        Raises ClientError for what the SDK refuses, SetupFailed for what was made and failed, NotSupported where
+        the store does not have it, and TimeoutError, with the last refusal or what is there, when patience ends.
         """
-        made = False
-        async with self._patiently("as wanted"):
-            while await self.found() != self.wanted:
+        made, wait = False, _Wait()
+        async with self._patiently("as wanted", wait):
+            while (there := await self.found()) != self.wanted:
+                wait.saw(there)
                 if made:
                     await asyncio.sleep(_LOOK_AGAIN)
+                    if self._is_getting_ready(there):
+                        continue
                 made = True
                 try:
                     await self.make()
                 except ClientError as error:
-                    if not _passing(error):
-                        raise
+                    wait.was_refused(error)
             if self.prove:
                 await self.prove()
         return made
+
+    def _is_getting_ready(self, there: Any) -> bool:
+        """Return whether what was just made only needs time. Raises SetupFailed where it has failed."""
+        if isinstance(there, NotReady) and there.failed:
+            raise SetupFailed(f"The {self.name} failed: {there.reason}")
+        return isinstance(there, NotReady)
 
     async def down(self) -> None:
         """Remove it. Repeatable."""
         if self.remove is None:
             return
-        async with self._patiently("gone"):
+        wait = _Wait()
+        async with self._patiently("gone", wait):
             while await self.found() is not None:
                 try:
                     await self.remove()
                 except ClientError as error:
-                    if error_code(error) not in _ABSENT and not _passing(error):
-                        raise
+                    if error_code(error) not in _ABSENT:
+                        wait.was_refused(error)
                 await asyncio.sleep(_LOOK_AGAIN)
 
     @asynccontextmanager
-    async def _patiently(self, state: str) -> AsyncIterator[None]:
+    async def _patiently(self, state: str, wait: "_Wait") -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(self.patience):
                 yield
         except TimeoutError:
-            raise TimeoutError(f"The {self.name} is not {state} after {self.patience:g} seconds.") from None
+            message = f"The {self.name} is not {state} after {self.patience:g} seconds. {wait.why}".rstrip()
+            raise TimeoutError(message) from wait.refusal
+
+
+@dataclass(slots=True)
+class _Wait:
+    """What came up while something was waited for: the last refusal, and what was there last."""
+
+    refusal: ClientError | None = None
+    there: Any = None
+
+    def was_refused(self, error: ClientError) -> None:
+        """Keep a refusal that may pass. Raises any other."""
+        if not _passing(error):
+            raise error
+        self.refusal = error
+
+    def saw(self, there: Any) -> None:
+        """Keep what was there."""
+        self.there = there
+
+    @property
+    def why(self) -> str:
+        """Return what is known of the reason, as sentences."""
+        said = []
+        if isinstance(self.there, NotReady):
+            said.append(f"It is not ready: {self.there.reason}")
+        if self.refusal:
+            said.append(f"The last answer was: {self.refusal}")
+        return " ".join(said)
 
 
 # Codes that mean many things, but from these operations and with this word: it is as wanted already, or what it
@@ -222,10 +272,9 @@ def _table(
 
     async def found_keys() -> Any:
         found = await described()
-        ready = found["TableStatus"] == "ACTIVE"
-        return (
-            [(each["AttributeName"], each["KeyType"]) for each in found["KeySchema"]] if ready else "not active yet"
-        )
+        if found["TableStatus"] != "ACTIVE":
+            return NotReady(f"the table is {found['TableStatus']}")
+        return [(each["AttributeName"], each["KeyType"]) for each in found["KeySchema"]]
 
     async def create() -> None:
         # With all its indexes at once: each that is added later takes a pass over the table.
@@ -257,7 +306,9 @@ def _index_resource(
 ) -> Resource:
     async def find() -> Any:
         for each in (await described()).get("GlobalSecondaryIndexes", []):
-            if each["IndexName"] == name and each.get("IndexStatus", "ACTIVE") == "ACTIVE":
+            if each["IndexName"] == name:
+                if each.get("IndexStatus", "ACTIVE") != "ACTIVE":
+                    return NotReady(f"the index is {each['IndexStatus']}")
                 return [(key["AttributeName"], key["KeyType"]) for key in each["KeySchema"]]
         return None
 

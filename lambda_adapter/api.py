@@ -1,4 +1,6 @@
-"""The API behind API Gateway: REST (payload 1.0) and HTTP APIs (payload 2.0), by Powertools' routers.
+"""The API behind API Gateway, REST (payload 1.0) and HTTP APIs (payload 2.0), or a function URL (2.0).
+
+Powertools' routers read the events. Requests that come another way are refused (`senders`).
 
 Set as the function's handler: `lambda_adapter.api.handler`.
 """
@@ -24,6 +26,7 @@ from service.metrics import UNROUTED
 
 from .environment import Environment
 from .logs import logger
+from .senders import payload_version, refused
 
 Resolver = APIGatewayRestResolver | APIGatewayHttpResolver
 
@@ -50,8 +53,14 @@ class ApiHandler:
         return _routed(APIGatewayHttpResolver(), self._environment.runtime.api)
 
     def __call__(self, event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-        """Return the proxy integration's response to one event. Never raises for what a client sent."""
-        resolver, name = (self._http, "rawPath") if event.get("version") == "2.0" else (self._rest, "path")
+        """Return the proxy integration's response to one event. Never raises for what a client sent.
+
+        Raises UnsupportedEvent for an event that is no HTTP request.
+        """
+        version = payload_version(event)
+        if version is None:
+            return refused(event)
+        resolver, name = (self._http, "rawPath") if version == "2.0" else (self._rest, "path")
         return self._environment.run(resolver.resolve_async({**event, name: plain_path(event[name])}, context))
 
 

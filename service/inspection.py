@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 _AT_ONCE = 2  # more threads than cores gain nothing
 _BODY_PATIENCE = 20.0  # seconds for a picture to be let in: one that waits takes no memory
 _DECODE_PATIENCE = 8.0  # seconds for one that is here already
+_BODIES_SHARE = 4  # one part in four of the memory that is not the process's own
 _PROCESS = 96 * memory.MIB  # what the process takes when idle (64), and the encoders of variants
 _LULL = 1.0  # seconds without a decode, after which free memory is given back
 
@@ -42,11 +43,12 @@ class Inspector:
 
     def __init__(self, settings: Settings, limit: memory.Limit | None = None) -> None:
         """Keep to what the settings say, and to a limit of the whole process, where there is one."""
-        self._max_bytes = settings.max_image_bytes
+        self._settings, self._max_bytes = settings, settings.max_image_bytes
         self._max_pixels = settings.max_pixels
         self._encoding: media.Encoding = "avif" if settings.variant_format == "avif" else "webp"
-        self._limit, self._room = limit, _room(settings, limit)
-        self._bodies = Budget(settings.body_memory, _BODY_PATIENCE)
+        bodies = _body_memory(settings, limit)
+        self._limit, self._room = limit, _room(settings, limit, bodies)
+        self._bodies = Budget(bodies, _BODY_PATIENCE)
         self._decodes = Budget(min(settings.decode_memory, self._room), _DECODE_PATIENCE)
         self.budgets = {"bodies": self._bodies, "decodes": self._decodes}
         self._turns = asyncio.Semaphore(_AT_ONCE)
@@ -99,11 +101,12 @@ class Inspector:
             raise self._short(weight, f"the server has {room} for it, of {size} ({self._limit.source})")
 
     def _short(self, weight: int, why: str = "the system has less at present") -> Unavailable:
+        needed = _needed_limit(self._settings, weight)
         facts = {"needed_bytes": weight, "room_bytes": self._room, "limit_bytes": self._limit and self._limit.size}
-        logger.warning("too little memory for a picture", extra=facts)
+        logger.warning("too little memory for a picture", extra={**facts, "needed_limit_bytes": needed})
         return Unavailable(
             f"Decoding this picture takes {_mib(weight)} of memory: {why}. "
-            "Send a picture of fewer pixels, or give the server more memory."
+            f"Send a picture of fewer pixels, or give the server at least {_mib(needed)}."
         )
 
     def _rest(self) -> None:
@@ -139,14 +142,34 @@ class Inspector:
         return Inspected(data, Content(*facts), made.variants)
 
 
-def _room(settings: Settings, limit: memory.Limit | None) -> int:
+def _body_memory(settings: Settings, limit: memory.Limit | None) -> int:
+    """Return how many bytes all uploads together may hold: a quarter at most of what the process may take.
+
+    Where that is less than one picture may have, it is one picture.
+    """
+    if limit is None:
+        return settings.body_memory
+    return min(settings.body_memory, max((limit.size - _PROCESS) // _BODIES_SHARE, settings.max_image_bytes))
+
+
+def _room(settings: Settings, limit: memory.Limit | None, bodies: int) -> int:
     """Return how many bytes one decode may take: what the process may, less what it takes besides.
 
-    Where there is next to nothing, small pictures are taken all the same.
+    That is the process itself and the other bodies: the picture's own bytes count as its decode's. Where there is
+    next to nothing, small pictures are taken all the same.
     """
     if limit is None:
         return sys.maxsize
-    return max(limit.size - _PROCESS - settings.body_memory, limit.size // 8)
+    others = max(bodies - settings.max_image_bytes, 0)
+    return max(limit.size - _PROCESS - others, limit.size // 8)
+
+
+def _needed_limit(settings: Settings, weight: int) -> int:
+    """Return the least memory for the process, in bytes, with which there is room to decode so many."""
+    beside = settings.body_memory - settings.max_image_bytes
+    # Either all that uploads may hold fits a share of it, or they have that share and the decode the rest.
+    shared = -(-(weight - settings.max_image_bytes) * _BODIES_SHARE // (_BODIES_SHARE - 1))
+    return _PROCESS + max(min(weight + max(beside, 0), shared), weight)
 
 
 def _mib(size: int) -> str:

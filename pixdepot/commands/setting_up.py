@@ -1,5 +1,6 @@
 """`pixdepot bootstrap`: what the service needs in AWS, made, looked at and removed."""
 
+import asyncio
 import os
 import sys
 from collections.abc import Sequence
@@ -25,15 +26,25 @@ def bootstrap() -> None:
 
 
 def _built(target: "Target | None" = None) -> "Package":
-    """Return the package for what the SDK is set to speak to: AWS, or an emulator on this machine."""
-    from bootstrap.packaging import Target, build
+    """Return the package for a target; by default for what the SDK is set to speak to."""
+    from bootstrap.packaging import build
     from bootstrap.processes import ServerFailed
 
-    emulated = any(os.environ.get(name) for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_LAMBDA"))
     try:
-        return build(target or (Target.this_machine() if emulated else Target.aws()))
+        return build(target or _target())
     except ServerFailed as error:
         raise click.ClickException(str(error)) from error
+
+
+def _target() -> "Target":
+    """Return what runs functions where the SDK is set to: AWS, an emulator's containers, or this machine."""
+    from bootstrap.emulator import starts_functions_here
+    from bootstrap.packaging import Target
+
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_LAMBDA") or os.environ.get("AWS_ENDPOINT_URL")
+    if not endpoint:
+        return Target.aws()
+    return Target.this_machine() if asyncio.run(starts_functions_here(endpoint)) else Target.containers()
 
 
 @bootstrap.command()
@@ -42,8 +53,9 @@ def _built(target: "Target | None" = None) -> "Package":
 def up(on_lambda: bool, tell: Tell) -> None:
     """Make what is missing, and mend what differs. Safe to run again."""
     from bootstrap import commands
+    from bootstrap.resources import SetupFailed
 
-    made = run(commands.up(settings(), _built() if on_lambda else None))
+    made = run(commands.up(settings(), _built() if on_lambda else None), SetupFailed)
     lacking = [f"{each.state}: {each.name} ({each.detail})" for each in made.lacking]
     told = [*(f"made {name}" for name in made.names), *lacking, "Everything is there."]
     if made.url:
@@ -85,7 +97,7 @@ def status(on_lambda: bool, tell: Tell) -> None:
 
     findings = run(commands.status(settings(), _built() if on_lambda else None))
     for each in findings:
-        tell(each, f"{each.state:8} {each.name}" + (f" ({each.detail})" if each.detail else ""))
+        tell(each, f"{each.state:9} {each.name}" + (f" ({each.detail})" if each.detail else ""))
     if not all(each.ok for each in findings):
         sys.exit(1)
 

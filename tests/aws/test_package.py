@@ -1,8 +1,11 @@
 """The functions' zip: what is in it, and how large it is."""
 
 import io
+import re
+import sys
 import zipfile
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -70,3 +73,13 @@ def test_what_is_built_for_this_python_is_byte_compiled() -> None:
 
 def test_the_same_code_gives_the_same_bytes() -> None:
     assert build(Target.this_machine()).code_sha256 == package().code_sha256
+
+
+def test_the_sizes_that_the_docs_tell_are_those_of_the_zip() -> None:
+    page = Path(__file__).parents[2].joinpath("docs/lambda.md").read_text()
+    told = re.search(r"The zip has about (\d+) MB \((\d+) byte-compiled\)", page)
+    assert told
+    here, aws = Target.this_machine(), Target.aws(python="3.13" if sys.version_info[:2] != (3, 13) else "3.12")
+    built = build(aws), build(replace(aws, python=here.python))  # without bytecode, and with
+    sizes = [round(len(each.zipped) / MEGABYTE) for each in built]
+    assert all(abs(size - int(said)) <= 1 for size, said in zip(sizes, told.groups(), strict=True)), sizes

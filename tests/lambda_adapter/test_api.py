@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ import pytest
 
 from lambda_adapter.api import PAYLOAD_BYTES, ApiHandler
 from lambda_adapter.environment import Environment
+from lambda_adapter.senders import UnsupportedEvent
 from service.api import Api
 from service.http import ApiRequest, ApiResponse, Route
 from service.model import Details
 from service.settings import Settings
 from tests.api.client import form, some_details
 from tests.api.gateway import BASE_URL, Context, Event, http_event, rest_event
+from tests.lambda_adapter import shapes
 from tests.pictures import base64_of, picture
 
 DATA = picture(size=(64, 48), seed=11)
@@ -233,3 +236,51 @@ def test_a_public_url_that_is_set_is_where_links_lead(event: Event, tmp_path: Pa
     finally:
         environment.close()
     assert found["base_url"] == "https://images.example/v1"
+
+
+# ---------------------------------------------------------------- who sends events
+
+
+@pytest.mark.parametrize("event", [shapes.rest, shapes.http, shapes.function_url])
+def test_requests_of_api_gateway_and_function_urls_are_answered(
+    handler: ApiHandler, event: Callable[..., dict[str, Any]]
+) -> None:
+    assert call(handler, event("GET", "/health"))["statusCode"] == 200
+    links = seen(handler, event("GET", "/echo"))["base_url"]
+    assert links.startswith("https://")
+    assert not links.endswith("/echo")
+
+
+UNSERVED = {
+    "an Application Load Balancer": shapes.load_balancer(), "VPC Lattice": shapes.lattice_1(),
+    "a WebSocket API": shapes.websocket(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("sender", "event"), [*UNSERVED.items(), ("VPC Lattice", shapes.lattice_2())])
+def test_requests_by_another_way_are_told_which_ways_there_are(
+    handler: ApiHandler, sender: str, event: dict[str, Any]
+) -> None:
+    answer = call(handler, event)
+    assert outcome(answer) == (501, "unsupported_event")
+    assert sender in json.loads(answer["body"])["detail"]
+    assert answer["headers"]["Content-Type"] == "application/problem+json"
+    assert (answer["isBase64Encoded"], answer["statusDescription"]) == (False, "501 Not Implemented")
+
+
+def test_a_load_balancer_that_sends_several_values_is_answered_with_several(handler: ApiHandler) -> None:
+    answer = call(handler, shapes.load_balancer(several=True))
+    assert answer["multiValueHeaders"]["Content-Type"] == ["application/problem+json"]
+    assert "headers" not in answer
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {}, [], None, "text", {"version": "2.0"}, {"requestContext": None, "path": "/"}, shapes.schedule(),
+        shapes.s3("uploads/x"), shapes.sqs({}), shapes.event_bridge("uploads/x"),
+    ],
+)  # fmt: skip
+def test_events_that_are_no_request_are_a_clear_error(handler: ApiHandler, event: Any) -> None:
+    with pytest.raises(UnsupportedEvent, match="API function answers HTTP requests"):
+        call(handler, event)

@@ -1,8 +1,8 @@
 """What happens without a request: bytes that arrive in storage, and the time to sweep."""
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 from urllib.parse import quote
 
@@ -12,28 +12,18 @@ from bootstrap.emulator import AccessKey
 from bootstrap.processes import free_port
 from lambda_adapter.environment import Environment
 from lambda_adapter.events import EventHandler
+from lambda_adapter.senders import UnsupportedEvent
 from service.errors import Unavailable
 from service.model import Details, Expected
 from service.settings import Settings
 from tests.api.client import some_details
 from tests.api.gateway import Context
 from tests.aws.stand_in import sdk_environment
+from tests.lambda_adapter import shapes
 from tests.pictures import picture, sha256_of
 
 DATA = picture(size=(64, 48), seed=12)
 NOBODY = "01994d3c-8d00-7abc-8def-0123456789ab"
-SCHEDULED = {"version": "0", "source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}
-
-
-def event(*keys: str) -> dict[str, Any]:
-    """Return what S3 says when objects were created."""
-    bucket = {"name": "pixdepot", "arn": "arn:aws:s3:::pixdepot"}
-    return {
-        "Records": [
-            {"eventName": "ObjectCreated:Put", "s3": {"bucket": bucket, "object": {"key": key, "size": 1}}}
-            for key in keys
-        ]
-    }
 
 
 class Uploads:
@@ -63,9 +53,33 @@ class Uploads:
         self.arrive(image_id, data)
         return image_id
 
-    def on(self, *keys: str) -> dict[str, int]:
+    def on(self, *keys: str) -> dict[str, Any]:
         """Return what the function did about objects under these keys."""
-        return self.handle(event(*keys), Context())  # type: ignore[arg-type]
+        return self.told(shapes.s3(*keys))
+
+    def told(self, event: Any) -> dict[str, Any]:
+        """Return what the function did on an event."""
+        return self.handle(event, Context())  # type: ignore[arg-type]
+
+    def due(self) -> str:
+        """Return the id of a deleted image whose time to be swept has come."""
+        image_id = self.arrived()
+        self.on(f"uploads/{image_id}")
+        self.environment.run(self.services.images.delete(image_id, "ada", viewer=None))
+        with self._records() as records:
+            records.execute("UPDATE images SET deadline = 0 WHERE image_id = ?", [image_id])
+        return image_id
+
+    def is_kept(self, image_id: str) -> bool:
+        """Return whether the deleted image still has its record."""
+        with self._records() as records:
+            found = records.execute("SELECT deadline FROM images WHERE image_id = ?", [image_id]).fetchone()
+        return found is not None and found[0] is not None
+
+    @contextmanager
+    def _records(self) -> Iterator[sqlite3.Connection]:
+        with closing(sqlite3.connect(self.services.settings.data_dir / "pixdepot.db")) as records, records:
+            yield records
 
     def state(self, image_id: str) -> str:
         """Return how far an upload is."""
@@ -166,7 +180,7 @@ def unreachable() -> Iterator[Environment]:
     environment.close()
 
 
-@pytest.mark.parametrize("happened", [event(f"uploads/{NOBODY}", f"uploads/{NOBODY[:-1]}0"), SCHEDULED])
+@pytest.mark.parametrize("happened", [shapes.s3(f"uploads/{NOBODY}"), shapes.schedule()])
 def test_a_backend_that_does_not_answer_is_raised_so_that_the_event_comes_again(
     unreachable: Environment, happened: dict[str, Any]
 ) -> None:
@@ -174,15 +188,89 @@ def test_a_backend_that_does_not_answer_is_raised_so_that_the_event_comes_again(
         EventHandler(unreachable)(happened, Context())  # type: ignore[arg-type]
 
 
+# ---------------------------------------------------------------- by which ways
+
+Way = Callable[[str], dict[str, Any]]
+WAYS: dict[str, Way] = {
+    "direct": shapes.s3,
+    "SNS": lambda key: shapes.sns(shapes.s3(key)),
+    "EventBridge": shapes.event_bridge,
+    "EventBridge to SNS": lambda key: shapes.sns(shapes.event_bridge(key)),
+}
+QUEUED: dict[str, Way] = {
+    "direct": shapes.s3,
+    "SNS": lambda key: shapes.sns_in_queue(shapes.s3(key)),
+    "EventBridge": shapes.event_bridge,
+}
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
+def test_an_upload_is_published_by_whichever_way_its_event_comes(uploads: Uploads, way: Way) -> None:
+    image_id = uploads.arrived()
+    assert uploads.told(way(f"uploads/{image_id}")) == {"published": 1, "refused": 0}
+    assert uploads.state(image_id) == "ready"
+
+
+@pytest.mark.parametrize("way", QUEUED.values(), ids=QUEUED.keys())
+def test_an_upload_is_published_by_whichever_message_a_queue_has(uploads: Uploads, way: Way) -> None:
+    ids = [uploads.arrived(picture(seed=seed)) for seed in range(2)]
+    batch = shapes.sqs(*(way(f"uploads/{image_id}") for image_id in ids))
+    assert uploads.told(batch) == {"batchItemFailures": []}
+    assert {uploads.state(image_id) for image_id in ids} == {"ready"}
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        shapes.s3_test(), shapes.sns(shapes.s3_test()),
+        shapes.s3(f"uploads/{NOBODY}", name="ObjectRemoved:Delete"),
+        shapes.event_bridge(f"uploads/{NOBODY}", kind="Object Deleted"),
+    ],
+)  # fmt: skip
+def test_what_tells_of_no_new_object_is_passed_over(uploads: Uploads, event: dict[str, Any]) -> None:
+    assert uploads.told(event) == {"published": 0, "refused": 0}
+    assert (
+        uploads.told(shapes.sqs(event if "Sns" not in str(event) else shapes.s3_test()))["batchItemFailures"] == []
+    )
+
+
+def test_of_a_batch_only_the_messages_that_failed_come_again(uploads: Uploads) -> None:
+    image_id = uploads.arrived()
+    batch = shapes.sqs("no JSON", shapes.s3(f"uploads/{image_id}"), shapes.other_on_bus())
+    failed = [{"itemIdentifier": "message-0"}, {"itemIdentifier": "message-2"}]
+    assert uploads.told(batch) == {"batchItemFailures": failed}
+    assert uploads.state(image_id) == "ready"
+
+
+def test_a_batch_that_failed_as_a_whole_is_raised(unreachable: Environment) -> None:
+    batch = shapes.sqs(*(shapes.s3(f"uploads/{NOBODY[:-1]}{n}") for n in range(2)))
+    with pytest.raises(Unavailable):
+        EventHandler(unreachable)(batch, Context())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {}, [], None, "sweep", {"Records": []}, {"Records": [{"eventSource": "aws:kinesis"}]},
+        shapes.other_on_bus(), shapes.rest("GET", "/images"), shapes.http("GET", "/images"),
+        shapes.load_balancer(), shapes.sns("no event"), shapes.sns(shapes.sns_in_queue(shapes.sns_in_queue({}))),
+        {"source": "aws.events"}, {"detail-type": "Scheduled Event"},
+    ],
+)  # fmt: skip
+def test_an_event_of_another_kind_is_told_and_sweeps_nothing(uploads: Uploads, event: Any) -> None:
+    image_id = uploads.due()
+    with pytest.raises(UnsupportedEvent, match=r"events function takes|not the JSON"):
+        uploads.told(event)
+    assert uploads.is_kept(image_id)
+
+
 # ---------------------------------------------------------------- the schedule
 
 
-def test_the_schedule_sweeps(uploads: Uploads) -> None:
-    image_id = uploads.arrived()
-    uploads.on(f"uploads/{image_id}")
-    uploads.environment.run(uploads.services.images.delete(image_id, "ada", viewer=None))
-    database = uploads.services.settings.data_dir / "pixdepot.db"
-    with closing(sqlite3.connect(database)) as records, records:  # as if its time had come
-        records.execute("UPDATE images SET deadline = 0 WHERE image_id = ?", [image_id])
-    assert uploads.handle(SCHEDULED, Context()) == {"removed": 1, "failed": 0}  # type: ignore[arg-type]
-    assert uploads.handle(SCHEDULED, Context()) == {"removed": 0, "failed": 0}  # type: ignore[arg-type]
+@pytest.mark.parametrize("event", [shapes.schedule(), shapes.scheduler()], ids=["rule", "scheduler"])
+def test_the_schedule_sweeps(uploads: Uploads, event: dict[str, Any]) -> None:
+    uploads.told(shapes.schedule())
+    image_id = uploads.due()
+    assert uploads.told(event) == {"removed": 1, "failed": 0}
+    assert not uploads.is_kept(image_id)
+    assert uploads.told(event) == {"removed": 0, "failed": 0}

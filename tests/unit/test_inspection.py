@@ -3,7 +3,8 @@
 import pytest
 
 from service.errors import Unavailable
-from service.inspection import Inspector
+from service.inspection import Inspector, _body_memory, _needed_limit, _room
+from service.memory import MIB, Limit
 from service.settings import Settings
 from tests.pictures import picture
 
@@ -20,3 +21,18 @@ async def test_short_memory_is_told_as_the_servers_and_may_be_tried_again(monkey
     assert inspector.budgets["decodes"].lent == 0
     monkeypatch.undo()
     assert (await inspector.inspected(picture())).variants
+
+
+@pytest.mark.parametrize("weight", [1, 23, 40, 41, 100, 192, 260, 1_000])
+@pytest.mark.parametrize("settings", [Settings(), Settings(body_memory=8 * MIB), Settings(max_image_bytes=MIB)])
+def test_the_memory_that_is_asked_for_has_room_for_the_picture_and_less_has_none(
+    settings: Settings, weight: int
+) -> None:
+    def room(size: int) -> int:
+        limit = Limit(size, "a test")
+        return _room(settings, limit, _body_memory(settings, limit))
+
+    needed = _needed_limit(settings, weight * MIB)
+    assert room(needed) >= weight * MIB
+    less = needed - MIB
+    assert room(less) < weight * MIB or less // 8 >= weight * MIB  # small pictures are taken wherever it is
