@@ -15,6 +15,7 @@ from service.ports import ImageRepository, ObjectStore
 from service.runtime import Backend, aws_backend, local_backend
 from service.settings import Settings
 from tests.aws.stand_in import Account, account_on, opened_in
+from tests.servers.localstack import LocalStack
 from tests.servers.rgw import Gateway
 
 COUNTED = {"user_quota_bytes": 10**12}  # so that what is used is counted
@@ -41,6 +42,7 @@ BACKENDS: dict[str, tuple[Callable[[Any], AbstractAsyncContextManager[Backend]],
     "aws": (aws, "account"),
     "seaweedfs": (aws, "on_seaweedfs"),
     "ceph": (aws, "on_ceph"),
+    "localstack": (aws, "on_localstack"),
 }
 
 
@@ -54,6 +56,12 @@ async def on_seaweedfs(seaweedfs: Gateway, emulator: Emulator) -> Account:
 async def on_ceph(ceph: Gateway, emulator: Emulator) -> Account:
     """Return a bucket on Ceph, and tables on the emulator."""
     return await account_on(ceph, emulator)
+
+
+@pytest.fixture(scope="session")
+async def on_localstack(localstack: LocalStack, emulator: Emulator) -> Account:
+    """Return a bucket on LocalStack, and tables on the emulator."""
+    return await account_on(localstack, emulator)
 
 
 @pytest.fixture(scope="session", params=BACKENDS)
