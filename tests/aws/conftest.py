@@ -1,4 +1,4 @@
-"""S3s to send things to: the emulator, LocalStack, and those nobody wrote for tests, Ceph's gateway and SeaweedFS."""
+"""S3s to send things to: the emulator, LocalStack, and two that nobody wrote for tests, Ceph and SeaweedFS."""
 
 import secrets
 from collections.abc import AsyncIterator
