@@ -102,27 +102,66 @@ def _check_functions(settings: Settings) -> None:
         )
 
 
-async def up(settings: Settings, package: "Package | None" = None) -> Made:
+# Called with what is done next, how many steps are done, and how many there are (0 while that is unknown).
+Progress = Callable[[str, int, int], None]
+
+
+def _silent(_next: str, _done: int, _all: int) -> None:
+    """Tell nobody."""
+
+
+async def up(settings: Settings, package: "Package | None" = None, progress: Progress = _silent) -> Made:
     """Make everything as it should be, on Lambda too where a package is given. Repeatable, also at once.
 
     Raises SettingsError when anyone on the network could do anything as anyone.
     """
     async with opened_setup(settings, package) as setup:
         if setup.deployment is None:
-            return await _made(setup)
+            return await _made(setup.resources, progress)
         from lambda_adapter.environment import check_exposure
 
         from .gateway import api_url
 
         check_exposure(setup.deployment.function_settings)
-        return replace(await _made(setup), url=await api_url(setup.deployment))
+        made = await _made(setup.resources, progress)
+        return replace(made, url=await api_url(setup.deployment))
 
 
-async def _made(setup: Setup) -> Made:
+async def keep_up(
+    settings: Settings,
+    package: "Package | None",
+    seconds: float,
+    report: Callable[[Made | Exception], None],
+) -> None:
+    """Repeat `up` every `seconds` until SIGTERM or SIGINT, and report what each time made or why it failed."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from .processes import stop_signals
+    from .resources import SetupFailed
+
+    with stop_signals() as stopped:
+        stopping = asyncio.create_task(stopped.wait())
+        while not stopping.done():
+            making = asyncio.create_task(up(settings, package))
+            await asyncio.wait([making, stopping], return_when=asyncio.FIRST_COMPLETED)
+            if not making.done():
+                making.cancel()
+            try:
+                report(await making)
+            except asyncio.CancelledError:
+                break
+            except (OSError, BotoCoreError, ClientError, SetupFailed) as error:
+                report(error)
+            await asyncio.wait([stopping], timeout=seconds)
+
+
+async def _made(resources: list["Resource"], progress: Progress) -> Made:
+    """Make each resource as wanted; what the store does not have is left out, and told."""
     from .bucket import NotSupported
 
     made = Made([], None)
-    for each in setup.resources:
+    for done, each in enumerate(resources):
+        progress(each.name, done, len(resources))
         try:
             if await each.up():
                 made.names.append(each.name)
@@ -131,23 +170,36 @@ async def _made(setup: Setup) -> Made:
     return made
 
 
-async def emulate(settings: Settings, data_dir: Path, port: int, started: Callable[[str, str], None]) -> None:
+# Pages that a server on this machine serves, on any port. Nothing but this machine reaches the emulator.
+_LOCAL_PAGES = ("http://localhost:*", "http://127.0.0.1:*")
+
+
+async def emulate(
+    settings: Settings, data_dir: Path, port: int, started: Callable[[str, str], None], progress: Progress = _silent
+) -> None:
     """Run AWS on this machine with the API on Lambda, until SIGTERM or Ctrl-C. What is kept is in `data_dir`.
 
-    Calls `started` with the API's URL, and with what sets an SDK up, once requests are answered. Nothing but this
-    machine reaches it. Sets AWS_* in this process. Raises ServerFailed.
+    Calls `started` with the API's URL, and with shell commands that lead other commands to the same data, once
+    requests are answered. Nothing but this machine reaches it, and its pages may use it from every port. Sets AWS_*
+    in this process. Raises ServerFailed.
     """
     from .emulator import running_emulator
     from .packaging import Target, build
+    from .processes import stop_signals
 
+    origins = tuple(dict.fromkeys((*settings.cors_origins, *_LOCAL_PAGES)))
+    settings = replace(settings, backend="aws", cors_origins=origins)
+    progress("start the emulator", 0, 0)
     async with running_emulator(data_dir, port) as emulator:
         for name in [each for each in os.environ if each.startswith("AWS_")]:
             del os.environ[name]  # a developer's account is none of the emulator's business
         os.environ |= emulator.sdk_environment
+        progress("package the functions", 0, 0)
         package = await asyncio.to_thread(build, Target.this_machine())
-        made = await up(_of_one_account(settings), package)
-        started(str(made.url), " ".join(f"{name}={value}" for name, value in emulator.sdk_environment.items()))
-        await emulator.until_stopped()
+        made = await up(_of_one_account(settings), package, progress)
+        with stop_signals() as stopped:
+            started(str(made.url), emulator.shell_commands(settings.environment()))
+            await emulator.until(stopped)
 
 
 def _of_one_account(settings: Settings) -> Settings:

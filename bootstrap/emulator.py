@@ -6,8 +6,10 @@ secret and may do anything, so whatever is to be proved is proved with a user's 
 
 import asyncio
 import json
+import shlex
 import shutil
-import signal
+import tempfile
+import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -32,8 +34,11 @@ from .processes import (
 MINISTACK = "ministack==1.5.33"
 DEFAULT_PORT = 4566
 REGION = "us-east-1"
+_PROCESS = Path(__file__).with_name("ministack_process.py")
 _HEALTH = "/_ministack/health"
 _HEALTH_WITHIN = 5.0  # seconds
+# What another shell may have set that would lead the SDK elsewhere, or make it sign with other credentials.
+_MISLEADING = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_DYNAMODB")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,12 @@ class Emulator:
             "AWS_DEFAULT_REGION": self.region,
         }
 
+    def shell_commands(self, variables: Mapping[str, str]) -> str:
+        """Return what to paste into a shell, so that the SDK and `variables` lead other commands here."""
+        exported = {**variables, **self.sdk_environment}
+        assignments = " ".join(f"{name}={shlex.quote(value)}" for name, value in exported.items())
+        return f"unset {' '.join(_MISLEADING)}\nexport {assignments}"
+
     async def create_user(self, policy: Mapping[str, Any]) -> AccessKey:
         """Make an IAM user who may do what `policy` (a policy document) says and nothing else; return its key."""
         import aioboto3  # it takes a second
@@ -80,17 +91,12 @@ class Emulator:
             key = (await iam.create_access_key(UserName=name))["AccessKey"]
         return AccessKey(key["AccessKeyId"], key["SecretAccessKey"])
 
-    async def until_stopped(self) -> None:
-        """Return on SIGINT or SIGTERM (main thread only). Raises ServerFailed when the emulator ends by itself."""
-        loop, stopped = asyncio.get_running_loop(), asyncio.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stopped.set)
+    async def until(self, stopped: asyncio.Event) -> None:
+        """Return when `stopped` is set. Raises ServerFailed when the emulator ends by itself before that."""
         waits = [asyncio.create_task(stopped.wait()), asyncio.create_task(self.child.process.wait())]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.remove_signal_handler(number)
             for wait in waits:
                 wait.cancel()
         if not stopped.is_set():
@@ -112,8 +118,10 @@ async def running_emulator(
     python = await asyncio.to_thread(installed or install)
     port = port or free_port()
     endpoint_url, root = f"http://{LOOPBACK}:{port}", AccessKey("test", "test")
-    env = _environment(data_dir, port, root)
-    async with running_child([str(python), "-m", "ministack"], env=env, log=data_dir / "emulator.log") as child:
+    env = await asyncio.to_thread(_environment, data_dir, port, root)
+    # With -P, since the directory of the script has modules that are none of ministack's.
+    command = [str(python), "-P", str(_PROCESS)]
+    async with running_child(command, env=env, log=data_dir / "emulator.log") as child:
         await child.until_answers(f"{endpoint_url}{_HEALTH}")
         yield Emulator(endpoint_url, root, child)
 
@@ -140,8 +148,7 @@ def _environment(data_dir: Path, port: int, root: AccessKey) -> dict[str, str]:
     # From scratch: functions it runs inherit this, and the developer's AWS_* are nobody's business here.
     data_dir = data_dir.absolute()
     temporary = data_dir / "tmp"
-    shutil.rmtree(temporary, ignore_errors=True)  # it leaves what its functions were unpacked to
-    temporary.mkdir(parents=True)
+    _clear(temporary)
     return {
         **path_variable(),
         "HOME": str(data_dir),
@@ -160,3 +167,16 @@ def _environment(data_dir: Path, port: int, root: AccessKey) -> dict[str, str]:
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
     }
+
+
+def _clear(directory: Path) -> None:
+    """Make `directory` an empty one at once, and remove what it held meanwhile: unpacked functions, as a rule.
+
+    The next start goes on with a removal that does not end before this process does.
+    """
+    left = directory.with_name(f"{directory.name}-left")
+    left.mkdir(parents=True, exist_ok=True)
+    if directory.exists():
+        directory.rename(Path(tempfile.mkdtemp(dir=left)) / directory.name)
+    directory.mkdir()
+    threading.Thread(target=shutil.rmtree, args=(left,), kwargs={"ignore_errors": True}, daemon=True).start()

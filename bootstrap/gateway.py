@@ -2,7 +2,8 @@
 
 All media types count as binary. So a request's bytes arrive as they were sent, and a download leaves as bytes
 whatever the client accepts: API Gateway compares Accept with its list by the letter, and curl's `*/*` is no
-`image/jpeg`. The price is that bodies go to Lambda as base64, a third longer.
+`image/jpeg`. The price is that bodies go to Lambda as base64, a third longer. The image types stand beside `*/*`
+for LocalStack, which passes over `*/*` (lambda_adapter/binary.py).
 https://docs.aws.amazon.com/apigateway/latest/developerguide/lambda-proxy-binary-media.html
 
 IAM actions: apigateway:GET, POST, PUT, PATCH and DELETE on /restapis and what is below.
@@ -12,13 +13,13 @@ import hashlib
 import json
 from typing import Any
 
+from lambda_adapter.binary import BINARY_MEDIA_TYPES
 from service.errors import PixdepotError, TooLarge, TooManyRequests, Unavailable
 
 from .deployment import STAGE, Deployment
 from .functions import permission
 from .resources import Resource
 
-BINARY_MEDIA_TYPES = ["*/*"]
 _PATHS = ("/", "/{proxy+}")
 
 
@@ -97,27 +98,42 @@ async def _api_id(deployment: Deployment) -> str | None:
 def _api(d: Deployment) -> Resource:
     # An emulator's URLs hold the id, so there it is chosen and stays: by these tags on ministack and LocalStack.
     pinned = {"tags": {"ms-custom-id": d.name, "_custom_id_": d.name}} if d.emulator else {}
+    wanted = sorted(BINARY_MEDIA_TYPES)  # API Gateway keeps no order
 
     async def find() -> Any:
         api_id = await _api_id(d)
-        return api_id and (await d.apigateway.get_rest_api(restApiId=api_id)).get("binaryMediaTypes", [])
+        return api_id and sorted((await d.apigateway.get_rest_api(restApiId=api_id)).get("binaryMediaTypes", []))
 
     async def make() -> None:
-        if await find() is not None:
+        found = await find()
+        if found is not None and not d.emulator:
+            await update(set(found))
+            return
+        if found is not None:  # ministack cannot change the list, and the id stays
             await remove()
         made = await d.apigateway.create_rest_api(
             name=d.name,
-            binaryMediaTypes=BINARY_MEDIA_TYPES,
+            binaryMediaTypes=wanted,
             endpointConfiguration={"types": ["REGIONAL"]},
             **pinned,
         )
         if made["id"] != await _api_id(d):  # somebody else was quicker
             await d.apigateway.delete_rest_api(restApiId=made["id"])
 
+    async def update(found: set[str]) -> None:
+        """Change the list in place, since a new API would have another URL."""
+        changes = [("add", set(wanted) - found), ("remove", found - set(wanted))]
+        operations = [
+            {"op": op, "path": f"/binaryMediaTypes/{each.replace('/', '~1')}"}
+            for op, types in changes
+            for each in sorted(types)
+        ]
+        await d.apigateway.update_rest_api(restApiId=await _api_id(d), patchOperations=operations)
+
     async def remove() -> None:
         await d.apigateway.delete_rest_api(restApiId=await _api_id(d))
 
-    return Resource(f"REST API {d.name}", BINARY_MEDIA_TYPES, find, make, remove)
+    return Resource(f"REST API {d.name}", wanted, find, make, remove)
 
 
 def _routes(d: Deployment, uri: str) -> Resource:

@@ -7,14 +7,15 @@ import asyncio
 import fcntl
 import logging
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -106,6 +107,19 @@ async def running_child(
         await child.stop(stop_signal, stop_within)
 
 
+@contextmanager
+def stop_signals() -> Iterator[asyncio.Event]:
+    """Set the event on SIGINT or SIGTERM in the block, in place of what they do by themselves. Main thread only."""
+    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    try:
+        yield stopped
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
 def run(command: Sequence[str], env: Mapping[str, str] | None = None) -> None:
     """Run a command to its end, in this process's environment unless `env` is given. Raises ServerFailed."""
     try:
@@ -150,18 +164,20 @@ def port_is_free(port: int) -> bool:
         return True
 
 
-def installed_python(*requirements: str) -> Path:
-    """Return the Python of an environment of its own, with some packages ("name==version") and what they need.
+def installed_python(*requirements: str, adapt: Callable[[Path], None] | None = None) -> Path:
+    """Return the Python of an environment of its own, with packages (such as "name==version") and what they need.
 
-    The first call on a machine installs it (some seconds). Raises ServerFailed.
+    The first call on a machine installs it (some seconds), and calls `adapt` with the directory. Raises ServerFailed.
     """
-    names = "-".join(each.replace("==", "-") for each in requirements)
-    name = f"{names}-{sys.implementation.cache_tag}"
+    plain = "-".join(re.sub(r"\[.*?\]", "", each) for each in requirements)
+    name = f"{re.sub('[^A-Za-z0-9._-]+', '-', plain)}-{sys.implementation.cache_tag}"
 
     def install(directory: Path) -> None:
         python = str(directory / "bin" / "python")
         run([sys.executable, "-m", "venv", str(directory)])
         run([python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", *requirements])
+        if adapt:
+            adapt(directory)
 
     return installed_once(name, "bin/python", install) / "bin" / "python"
 

@@ -24,6 +24,7 @@ from service.errors import InvalidRequest, PixdepotError, TooLarge
 from service.http import ApiRequest, ApiResponse, Route, plain_path
 from service.metrics import UNROUTED
 
+from .binary import reaches_client_as_bytes
 from .environment import Environment
 from .logs import logger
 from .senders import payload_version, refused
@@ -104,6 +105,7 @@ def _request(event: BaseProxyEvent, public_url: str) -> ApiRequest:
         headers=headers,
         base_url=public_url or _base_url(context, event.path),
         payload_limit=PAYLOAD_BYTES,
+        takes_bytes=reaches_client_as_bytes(raw, headers.get("accept", "")),
         claims=_claims(context.get("authorizer") or {}),
     )
 

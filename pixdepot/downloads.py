@@ -105,7 +105,8 @@ class _Fetching:
     @asynccontextmanager
     async def _answer(self) -> AsyncIterator[aiohttp.ClientResponse]:
         """Ask the service, and then the storage if it says so. Raises what they refuse with."""
-        wanted = {"Accept-Encoding": "identity"}
+        # Some gateways decode bytes only for an Accept that begins with an image type.
+        wanted = {"Accept": "image/*, */*;q=0.5", "Accept-Encoding": "identity"}
         if self._done:
             wanted["Range"] = f"bytes={self._done}-"
         # The picture's ETag is its digest; in storage it is another, but what a link leads to never changes.

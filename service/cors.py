@@ -1,5 +1,6 @@
 """Which other sites' pages may call the service (the Fetch standard's CORS protocol). Pure."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 _REQUEST_HEADERS = (
@@ -12,7 +13,9 @@ _MAX_AGE = 7200  # seconds; browsers keep a preflight no longer
 
 def _allowed(origins: Sequence[str], headers: Mapping[str, str]) -> bool:
     origin = headers.get("origin")
-    return origin is not None and ("*" in origins or origin in origins)
+    if origin is None:
+        return False
+    return not {"*", origin, re.sub(r":\d+$", ":*", origin)}.isdisjoint(origins)
 
 
 def cors_headers(origins: Sequence[str], headers: Mapping[str, str] | None) -> Mapping[str, str]:

@@ -212,7 +212,7 @@ async def _around(head: bytes, picture: ByteStream, tail: bytes) -> ByteStream:
 
 
 async def _download(call: Call, image: Image) -> ApiResponse:
-    if not call.request.carries(image.content.file_size):
+    if not (call.request.takes_bytes and call.request.carries(image.content.file_size)):
         links = await call.services.images.links()
         return ApiResponse(302, {"Location": call.url(links.original(image)), "Cache-Control": "no-store"})
     headers = {

@@ -20,8 +20,9 @@ class ApiRequest:
     """One request. Header names are lower-case; path parameters and the query are percent-decoded, `path` is not.
 
     `base_url` is where the service was reached, without a trailing slash: links begin with it. `payload_limit` is
-    how many characters of an answer the skin can carry, None where there is no limit. `claims` are what a gateway
-    in front of the skin has verified of the caller, None where it did not: nothing that the client sent.
+    how many characters of an answer the skin can carry, None where there is no limit. `takes_bytes` tells whether
+    an answer's bytes reach the client as bytes. `claims` are what a gateway in front of the skin has verified of
+    the caller, None where it did not: nothing that the client sent.
     """
 
     method: str
@@ -32,6 +33,7 @@ class ApiRequest:
     parameters: Mapping[str, str] = field(default_factory=dict)
     base_url: str = ""
     payload_limit: int | None = None
+    takes_bytes: bool = True
     claims: Mapping[str, Any] | None = None
 
     def with_parameters(self, parameters: Mapping[str, str]) -> "ApiRequest":

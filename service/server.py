@@ -402,9 +402,15 @@ def check_exposure(settings: Settings, host: str) -> None:
         loopback = False
     if settings.auth == "open" and not loopback and not settings.allow_open_auth:
         raise SettingsError(
-            f"With open auth everyone who reaches {host} may upload and delete as any user. "
-            "Listen on 127.0.0.1, ask for tokens (PIXDEPOT_AUTH=jwt), or say PIXDEPOT_ALLOW_OPEN_AUTH=1 if that "
-            "is meant."
+            f"With open auth everyone who reaches {host} may upload and delete as any user. Listen on 127.0.0.1, "
+            "or ask for tokens (PIXDEPOT_AUTH=jwt). In a container, publish the port on loopback only "
+            "(-p 127.0.0.1:8080:8080) and set PIXDEPOT_ALLOW_OPEN_AUTH=1."
+        )
+    if settings.auth == "open" and not loopback:
+        logger.warning(
+            "Open auth on %s: everyone who reaches this port may upload and delete as any user. In a container, "
+            "publish it on loopback only (-p 127.0.0.1:8080:8080), or ask for tokens (PIXDEPOT_AUTH=jwt).",
+            host,
         )
 
 

@@ -103,10 +103,14 @@ def _issuer(text: str) -> str:
 
 
 def _origins(text: str) -> tuple[str, ...]:
-    """Read origins, as browsers send them: without the port that is the scheme's own (RFC 6454 section 6.2)."""
+    """Read origins, as browsers send them: without the port that is the scheme's own (RFC 6454 section 6.2).
+
+    The port may be `*`, as in S3's CORS rules: every port that an origin names.
+    """
     origins = []
     for each in (each.strip().rstrip("/").lower() for each in text.split(",") if each.strip()):
-        own = {"https": ":443", "http": ":80"}[_parts(each, "path", "query")["scheme"]] if each != "*" else ""
+        plain = re.sub(r":\*$", ":1", each)
+        own = {"https": ":443", "http": ":80"}[_parts(plain, "path", "query")["scheme"]] if each != "*" else ""
         origins.append(each.removesuffix(own))
     return tuple(origins)
 
@@ -190,7 +194,10 @@ class Settings:
     )
     public_url: str = _setting("", _url, "The service's URL as clients see it. Empty: as each request reached it.")
     cors_origins: tuple[str, ...] = _setting(
-        (), _origins, "Origins of other sites whose pages may call the API, with commas between. Empty: none."
+        (),
+        _origins,
+        "Origins of other sites whose pages may call the API, with commas between; http://localhost:* is every "
+        "port. Empty: none.",
     )
     max_image_bytes: int = _setting(10 * 2**20, _positive, "The largest picture, in bytes.")
     max_pixels: int = _setting(2**26, _positive, "The most pixels of a picture, or of each frame of an animation.")

@@ -8,6 +8,7 @@ import pytest
 
 from bootstrap.emulator import AccessKey, Emulator, running_emulator
 from tests.aws.stand_in import Account, new_account
+from tests.servers.localstack import LocalStack, running_localstack
 from tests.servers.rgw import Gateway, running_gateway
 from tests.servers.rgw import available as ceph_missing
 from tests.servers.seaweedfs import available as seaweedfs_missing
@@ -56,6 +57,13 @@ async def ceph(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gatewa
     if reason := ceph_missing():
         pytest.skip(reason)
     async with running_gateway(tmp_path_factory.mktemp("ceph"), SHARED_KEY) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+async def localstack(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalStack]:
+    """Return LocalStack's S3 and API Gateway, one for each worker; its tables are the emulator's."""
+    async with running_localstack(tmp_path_factory.mktemp("localstack"), emulator) as running:
         yield running
 
 

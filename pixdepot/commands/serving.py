@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ import click
 
 from service.settings import described
 
-from .terminal import Tell, data_option, printing, run, settings
+from .terminal import Tell, data_option, log_stream, printing, run, say, settings, steps
 
 if TYPE_CHECKING:
     from bootstrap.doctor import Step
@@ -81,15 +82,17 @@ def emulator(port: int, data: Path) -> None:
     from bootstrap.commands import emulate
     from bootstrap.processes import ServerFailed
 
-    logging.basicConfig(format="%(message)s")
+    logging.basicConfig(format="%(message)s", stream=log_stream())
     logging.getLogger("bootstrap").setLevel(logging.INFO)
+    starting = ExitStack()
 
-    def started(url: str, variables: str) -> None:
-        click.echo(f"The API is at {url}")
-        click.echo(f"Try: curl {url}/images")
-        click.echo(f"For another process on the same data: export PIXDEPOT_BACKEND=aws {variables}")
+    def started(url: str, commands: str) -> None:
+        starting.close()
+        say(f"The API is at {url}\nTry: curl {url}/images")
+        say(f"To use the same data from another shell, such as with pixdepot serve --port 8081:\n{commands}")
 
-    run(emulate(settings(), data, port, started), ServerFailed)
+    with starting:
+        run(emulate(settings(), data, port, started, starting.enter_context(steps())), ServerFailed)
 
 
 @click.command()

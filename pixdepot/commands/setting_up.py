@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .terminal import Tell, printing, run, settings
+from .terminal import Tell, printing, run, say, settings
 
 if TYPE_CHECKING:
+    from bootstrap.commands import Made
     from bootstrap.packaging import Package, Target
 
 _with_lambda = click.option(
@@ -49,13 +50,46 @@ def _target() -> "Target":
 
 @bootstrap.command()
 @_with_lambda
+@click.option(
+    "--every",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Repeat every SECONDS seconds until SIGTERM or Ctrl-C, and retry after a failure: for an emulator that "
+    "keeps nothing when it restarts.",
+)
 @printing
-def up(on_lambda: bool, tell: Tell) -> None:
+def up(on_lambda: bool, every: float | None, tell: Tell) -> None:
     """Make what is missing, and mend what differs. Safe to run again."""
     from bootstrap import commands
     from bootstrap.resources import SetupFailed
 
-    made = run(commands.up(settings(), _built() if on_lambda else None), SetupFailed)
+    package = _built() if on_lambda else None
+    if every is None:
+        _tell_made(run(commands.up(settings(), package), SetupFailed), tell)
+        return
+    said = ""
+
+    def report(outcome: "Made | Exception") -> None:
+        nonlocal said
+        before, said = said, _explained(outcome) if isinstance(outcome, Exception) else "up"
+        if isinstance(outcome, Exception):
+            if said != before:
+                say(f"Error: {said} Retrying every {every:g} seconds.", error=True)
+        elif outcome.names or said != before:
+            _tell_made(outcome, tell)
+
+    run(commands.keep_up(settings(), package, every, report), SetupFailed)
+
+
+def _explained(error: Exception) -> str:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from service.aws.refusals import explained
+
+    return explained(error) if isinstance(error, (BotoCoreError, ClientError)) else str(error)
+
+
+def _tell_made(made: "Made", tell: Tell) -> None:
     lacking = [f"{each.state}: {each.name} ({each.detail})" for each in made.lacking]
     told = [*(f"made {name}" for name in made.names), *lacking, "Everything is there."]
     if made.url:

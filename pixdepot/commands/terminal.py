@@ -203,3 +203,21 @@ def transfers(total: int = 0) -> Iterator[Transfers]:
     name = TextColumn("{task.description}", markup=False)
     with bars(name, BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()) as progress:
         yield Transfers(progress, total)
+
+
+@contextmanager
+def steps() -> Iterator[Callable[[str, int, int], None]]:
+    """Draw a bar in the block, and give what moves it: what is done next, how many steps are done, and of how many.
+
+    While their number is unknown (0), the bar only tells that something happens.
+    """
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+
+    name = TextColumn("{task.description}", markup=False)
+    with bars(BarColumn(), TimeElapsedColumn(), name) as progress:
+        task = progress.add_task("", total=None)
+
+        def moved(following: str, done: int, number: int) -> None:
+            progress.update(task, description=following, completed=done, total=number or None)
+
+        yield moved

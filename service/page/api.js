@@ -47,7 +47,9 @@ export const cancelUpload = (id) => call("DELETE", `uploads/${id}`);
 export const downloadAddress = (id) => new URL(`images/${id}?download=true`, ROOT).href;
 /** Fetch an image as a file, under the name that the service gives it: with the extension of its format. */
 export async function download(id) {
-  const response = await request("GET", `images/${id}?download=true`);
+  // Some gateways decode bytes only for an Accept that begins with an image type.
+  const headers = { Accept: "image/*, */*;q=0.5" };
+  const response = await request("GET", `images/${id}?download=true`, { headers });
   const [, name] = response.headers.get("Content-Disposition").match(/filename\*=UTF-8''([^;]+)/);
   return new File([await response.blob()], decodeURIComponent(name));
 }

@@ -154,7 +154,7 @@ async def test_every_request_without_an_id_gets_one_of_its_own(api: ApiClient) -
 @pytest.fixture(scope="module")
 async def open_api(start: Start, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ApiClient]:
     """Return a client of a service that a page at ORIGIN may call."""
-    origins = ("https://other.example", ORIGIN)
+    origins = ("https://other.example", ORIGIN, "http://local.example:*")
     async with start(tmp_path_factory.mktemp("cors"), cors_origins=origins) as client:
         yield client
 
@@ -174,7 +174,10 @@ async def test_no_other_origin_may_call_the_api_unless_it_is_listed(api: ApiClie
 
 @pytest.mark.parametrize(
     "origin",
-    [f"{ORIGIN}.evil.example", "http://app.example", f"{ORIGIN}:8443", "https://APP.example", "null", "", "*"],
+    [
+        *(f"{ORIGIN}.evil.example", "http://app.example", f"{ORIGIN}:8443", "https://APP.example", "null", "", "*"),
+        *("https://local.example:8443", "http://evil.example:80", "http://local.example:80.evil.example", ":*"),
+    ],
 )
 async def test_an_origin_is_compared_whole(open_api: ApiClient, origin: str) -> None:
     answer = await open_api.get("/images", headers={"Origin": origin})
@@ -203,6 +206,12 @@ async def test_a_listed_origin_may_read_every_answer(
     exposed = answer.headers["Access-Control-Expose-Headers"].lower().split(", ")
     assert {"etag", "location", "link", "retry-after", "x-request-id"} <= set(exposed)
     assert "origin" in answer.headers["Vary"].lower()
+
+
+@pytest.mark.parametrize("origin", ["http://local.example:9000", "http://local.example:1"])
+async def test_an_origin_may_be_listed_for_every_port(open_api: ApiClient, origin: str) -> None:
+    answer = await open_api.get("/images", headers={"Origin": origin})
+    assert answer.headers["Access-Control-Allow-Origin"] == origin
 
 
 async def test_answers_that_depend_on_the_origin_say_so_to_caches(open_api: ApiClient) -> None:

@@ -1,4 +1,4 @@
-"""Real S3s to send things to: the emulator, and Ceph's gateway and SeaweedFS, which nobody wrote for tests."""
+"""S3s to send things to: the emulator, LocalStack, and two that nobody wrote for tests, Ceph and SeaweedFS."""
 
 import secrets
 from collections.abc import AsyncIterator
@@ -14,16 +14,19 @@ from service.aws.session import Clients, opened_clients
 from service.settings import Settings
 from tests.api.client import ApiClient, over_http
 from tests.aws.stand_in import Account, opened_in, sdk_environment
+from tests.servers.localstack import LocalStack
 from tests.servers.rgw import Gateway
 
 
 @dataclass(frozen=True)
 class Storage:
-    """An S3, a key to it, and a bucket there."""
+    """An S3, a key to it, a bucket there, and what it does not check as S3 does."""
 
     endpoint_url: str
     key: AccessKey
     bucket: str
+    checks_forms: bool = True  # the policy and the signature of a POST
+    refuses_unsigned: bool = True
 
     def environment(self) -> AbstractContextManager[None]:
         """Let the SDK find it."""
@@ -48,15 +51,26 @@ async def on_seaweedfs(seaweedfs: Gateway) -> Storage:
     return await with_bucket(seaweedfs)
 
 
-async def with_bucket(gateway: Gateway) -> Storage:
+@pytest.fixture(scope="session")
+async def on_localstack(localstack: LocalStack) -> Storage:
+    """Return LocalStack's S3 with a bucket."""
+    return await with_bucket(localstack, checks_forms=False, refuses_unsigned=False)
+
+
+async def with_bucket(gateway: Gateway | LocalStack, **checks: bool) -> Storage:
     """Return a bucket of its own at a gateway."""
-    storage = Storage(gateway.endpoint_url, gateway.key, f"pixdepot-{secrets.token_hex(6)}")
+    storage = Storage(gateway.endpoint_url, gateway.key, f"pixdepot-{secrets.token_hex(6)}", **checks)
     async with opened_in(storage.environment(), opened_clients(Settings())) as clients:
         await clients.s3.create_bucket(Bucket=storage.bucket)
     return storage
 
 
-STORES = {"ministack": "ministack", "ceph": "on_ceph", "seaweedfs": "on_seaweedfs"}
+STORES = {
+    "ministack": "ministack",
+    "ceph": "on_ceph",
+    "seaweedfs": "on_seaweedfs",
+    "localstack": "on_localstack",
+}
 
 
 @pytest.fixture(scope="session", params=STORES)

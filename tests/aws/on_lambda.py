@@ -14,9 +14,11 @@ from bootstrap.emulator import Emulator
 from bootstrap.gateway import GATEWAY_RESPONSES
 from bootstrap.packaging import Package, Target, build
 from lambda_adapter.api import PAYLOAD_BYTES
+from service.aws.session import opened_clients
 from service.settings import Settings
 from tests.api.client import Answer, ApiClient, Send, over_http
 from tests.aws.stand_in import sdk_environment
+from tests.servers.localstack import LocalStack
 
 _LARGEST = 10 * 2**20  # bytes that API Gateway takes
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html
@@ -37,6 +39,27 @@ async def deployed(emulator: Emulator, settings: Settings) -> AsyncIterator[ApiC
     async with aiohttp.ClientSession(auto_decompress=False) as session:
         send = through_api_gateway(over_http(session), made.url)
         yield ApiClient(made.url, send, largest_request=PAYLOAD_BYTES, completes_arrivals=True)
+
+
+@asynccontextmanager
+async def deployed_on_localstack(localstack: LocalStack, settings: Settings) -> AsyncIterator[ApiClient]:
+    """Bootstrap a deployment on LocalStack, with the emulator's tables, and return a client of its API Gateway."""
+    with sdk_environment(localstack.endpoint_url, localstack.key, dynamodb=localstack.dynamodb_url):
+        made = await up(settings, package())
+    assert made.url
+    async with aiohttp.ClientSession(auto_decompress=False) as session:
+        yield ApiClient(made.url, over_http(session), largest_request=PAYLOAD_BYTES, completes_arrivals=True)
+
+
+async def make_older(settings: Settings) -> str:
+    """Make the REST API of a deployment as older versions made it; return its id, which an emulator keeps."""
+    async with opened_clients(settings) as clients, clients.session.client("apigateway") as gateway:
+        (found,) = [each for each in (await gateway.get_rest_apis())["items"] if each["name"] == settings.bucket]
+        await gateway.delete_rest_api(restApiId=found["id"])
+        tags = {"ms-custom-id": settings.bucket, "_custom_id_": settings.bucket}
+        made = await gateway.create_rest_api(name=settings.bucket, binaryMediaTypes=["*/*"], tags=tags)
+        assert made["id"] == found["id"]
+        return str(made["id"])
 
 
 def through_api_gateway(send: Send, base_url: str) -> Send:

@@ -18,6 +18,7 @@ from bootstrap.commands import up
 from bootstrap.emulator import AccessKey, Emulator
 from bootstrap.policy import service_policy
 from service.settings import Settings
+from tests.servers.localstack import LocalStack
 from tests.servers.rgw import Gateway
 
 T = TypeVar("T")
@@ -101,7 +102,7 @@ async def new_account(emulator: Emulator, **settings: Any) -> AsyncIterator[Acco
     yield Account(emulator, chosen, key)
 
 
-async def account_on(gateway: Gateway, emulator: Emulator, **settings: Any) -> Account:
+async def account_on(gateway: Gateway | LocalStack, emulator: Emulator, **settings: Any) -> Account:
     """Bootstrap a bucket of its own on another S3, with tables on the emulator, which takes the same key."""
     account = Account(emulator, new_settings(**settings), gateway.key, gateway.endpoint_url)
     with account.environment():

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from asyncio.subprocess import PIPE
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,40 @@ async def test_what_cannot_be_reached_is_told_in_a_line(
         ended = await run(*BOOTSTRAP, command, directory=tmp_path, **nowhere)
         assert (ended.code, ended.out, ended.error.count("\n")) == (1, "", 1)
         assert nowhere["AWS_ENDPOINT_URL"] in ended.error
+
+
+async def until_all(settings: Settings, state: str) -> None:
+    """Return when `status` says so of everything."""
+    async with asyncio.timeout(30):
+        while set((await states(settings)).values()) != {state}:  # noqa: ASYNC110 - another process makes it so
+            await asyncio.sleep(0.1)
+
+
+async def test_up_repeats_itself_for_an_emulator_that_forgets(
+    emulator: Emulator, settings: Settings, tmp_path: Path
+) -> None:
+    async with proxied(emulator.endpoint_url) as proxy:
+        await proxy.refuse()
+        process = await asyncio.create_subprocess_exec(
+            *(*BOOTSTRAP, "up", "--every", "0.2"), cwd=tmp_path, stdout=PIPE, stderr=PIPE,
+            env=environment(tmp_path, **variables(emulator, settings, proxy.url)),
+        )  # fmt: skip
+        assert process.stdout
+        assert process.stderr
+        refused = (await asyncio.wait_for(process.stderr.readline(), 30)).decode()
+        assert proxy.url in refused
+        assert "Retrying every 0.2 seconds" in refused
+        await proxy.resume()
+        await until_all(settings, "ok")
+        async with opened_clients(settings) as clients:  # what is left of a restart
+            await clients.s3.delete_bucket(Bucket=settings.bucket)
+            for table in (settings.table, settings.index_table):
+                await clients.dynamodb.delete_table(TableName=table)
+        await until_all(settings, "ok")
+        process.terminate()
+        out, errors = await asyncio.wait_for(process.communicate(), 30)
+    assert (process.returncode, errors) == (0, b"")
+    assert out.decode().count(f"made bucket {settings.bucket}\n") == 2
 
 
 @pytest.mark.parametrize("calls", [2, 6, 12, 18, 24])

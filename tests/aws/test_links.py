@@ -13,17 +13,20 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import aioboto3
 import pytest
 
+from bootstrap.bucket import cors_rules
 from bootstrap.emulator import AccessKey
 from service import model
 from service.aws.s3 import S3ObjectStore
-from service.aws.session import opened_clients
+from service.aws.session import Clients, opened_clients
 from service.backends import opened_backend
 from service.depot import Depot
 from service.errors import InvalidImage, ObjectMissing
 from service.inspection import Inspector
 from service.model import Details, Expected, SignedUpload
+from service.settings import Settings
 from service.uploads import UploadService
 from tests.api.client import Answer, ApiClient
+from tests.aws.conftest import Storage
 from tests.aws.stand_in import Account, opened_in, sdk_environment
 from tests.pictures import picture, sha256_of
 
@@ -54,7 +57,8 @@ async def sent(browser: ApiClient, link: SignedUpload, data: bytes = DATA) -> An
 
 
 def refused(answer: Answer) -> bool:
-    return 400 <= answer.status < 500
+    """Return whether a request was turned down. LocalStack fails over some that make no sense (500)."""
+    return answer.status >= 400
 
 
 async def stored(objects: S3ObjectStore, key: str) -> bytes | None:
@@ -132,12 +136,14 @@ async def test_a_link_leads_to_its_own_key_only(
 
 @METHODS
 async def test_no_part_of_a_link_can_be_altered_or_left_out(
-    objects: S3ObjectStore, browser: ApiClient, key: str, method: str
+    storage: Storage, objects: S3ObjectStore, browser: ApiClient, key: str, method: str
 ) -> None:
     link = await signed(objects, key, method, sha256=sha256_of(DATA))
     parts = {**dict(parse_qsl(urlsplit(link.url).query)), **link.fields}
     assert len(parts) >= 6
     for name, value in parts.items():
+        if name in {"policy", "x-amz-signature"} and not storage.checks_forms:
+            continue
         last = value[:-1] + ("0" if value[-1] != "0" else "1")
         for other in (None, "", last, f"{value}1"):
             answer = await sent(browser, changed(link, {name: other}))
@@ -155,14 +161,16 @@ async def test_a_put_carries_every_header_that_was_signed(
     assert await stored(objects, key) is None
 
 
-async def test_a_policy_cannot_be_widened(objects: S3ObjectStore, browser: ApiClient, key: str) -> None:
+async def test_a_policy_cannot_be_widened(
+    storage: Storage, objects: S3ObjectStore, browser: ApiClient, key: str
+) -> None:
     link = await signed(objects, key, "POST")
     policy = json.loads(base64.b64decode(link.fields["policy"]))
     (lengths,) = [each for each in policy["conditions"] if "content-length-range" in each]
     lengths[2] += 1
     wider = base64.b64encode(json.dumps(policy).encode()).decode()
-    assert refused(await sent(browser, changed(link, {"policy": wider}), DATA + b"\0"))
-    assert await stored(objects, key) is None
+    assert refused(await sent(browser, changed(link, {"policy": wider}), DATA + b"\0")) is storage.checks_forms
+    assert await stored(objects, key) == (None if storage.checks_forms else DATA + b"\0")
 
 
 @METHODS
@@ -242,6 +250,20 @@ async def test_what_is_sealed_has_the_type_that_it_is_and_takes_no_request_more(
     assert (head["ContentType"], await stored(objects, image.object_key)) == ("image/jpeg", DATA)
 
 
+@pytest.mark.parametrize("storage", ["ceph", "localstack"], indirect=True)
+async def test_pages_of_every_port_may_use_a_link_where_the_origin_says_so(
+    storage: Storage, clients: Clients, objects: S3ObjectStore, browser: ApiClient, key: str
+) -> None:
+    """On the emulator: tests/process/test_emulator.py."""
+    rules = cors_rules(Settings(cors_origins=("http://local.example:*",)))
+    await clients.s3.put_bucket_cors(Bucket=storage.bucket, CORSConfiguration={"CORSRules": rules})
+    link = await signed(objects, key, "PUT")
+    for origin, allowed in (("http://local.example:8081", True), ("http://evil.example:8081", False)):
+        asked = {"Origin": origin, "Access-Control-Request-Method": "PUT"}
+        answer = await browser.fetch(link.url, "OPTIONS", headers=asked)
+        assert (answer.headers.get("Access-Control-Allow-Origin") == origin) is allowed
+
+
 # ---------------------------------------------------------------- downloads
 
 
@@ -268,12 +290,13 @@ async def test_a_download_comes_with_the_type_and_the_name_that_were_signed(
 
 
 async def test_a_download_link_can_be_altered_in_nothing(
-    objects: S3ObjectStore, browser: ApiClient, image: str
+    storage: Storage, objects: S3ObjectStore, browser: ApiClient, image: str
 ) -> None:
     link = (await objects.presign_downloads(now(), now() + 5 * MINUTES)).url(image, "image/jpeg", "inline")
     place, _, query = link.partition("?")
     names = dict(parse_qsl(query))
-    altered = [place, link.replace(image, f"{image}0"), f"{link}&response-expires=0"]
+    assert refused(await browser.fetch(place)) is storage.refuses_unsigned
+    altered = [link.replace(image, f"{image}0"), f"{link}&response-expires=0"]
     for name, value in names.items():
         altered += [f"{place}?{urlencode({**names, name: other})}" for other in ("", value[:-1], f"{value}1")]
         altered += [f"{place}?{urlencode({key: text for key, text in names.items() if key != name})}"]

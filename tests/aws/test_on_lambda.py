@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
+from bootstrap.commands import up
 from bootstrap.emulator import Emulator
 from service.aws.session import opened_clients
 from service.settings import Settings
 from tests.api.client import ApiClient
-from tests.aws.on_lambda import deployed
+from tests.aws.on_lambda import deployed, make_older, package
 from tests.aws.stand_in import new_settings, sdk_environment
 from tests.pictures import picture, sha256_of
 
@@ -117,3 +118,14 @@ async def test_bytes_that_are_no_picture_leave_their_reason_on_the_upload(
     assert (state["status"], state["failure"]["code"]) == ("failed", "unsupported_image")
     bucket = Bucket(emulator, settings)
     await until(partial(bucket.holds, upload["image_id"], 0))
+
+
+async def test_an_api_of_an_older_version_is_brought_up_to_date_at_its_url(
+    api: ApiClient, emulator: Emulator, settings: Settings
+) -> None:
+    with sdk_environment(emulator.endpoint_url, emulator.root):
+        await make_older(settings)
+        made = await up(settings, package())
+    assert f"REST API {settings.bucket}" in made.names
+    assert made.url == api.base_url
+    assert (await api.get("/images")).status == 200

@@ -16,8 +16,9 @@ from cfnlint.decode import cfn_yaml
 from bootstrap.bucket import cors_rules
 from bootstrap.commands import Setup, opened_setup
 from bootstrap.emulator import Emulator
-from bootstrap.gateway import BINARY_MEDIA_TYPES, GATEWAY_RESPONSES
+from bootstrap.gateway import GATEWAY_RESPONSES
 from bootstrap.resources import resources
+from lambda_adapter.binary import BINARY_MEDIA_TYPES
 from service.aws.session import opened_clients
 from service.settings import Settings
 from tests.aws.on_lambda import package
@@ -275,7 +276,7 @@ def test_what_failed_and_what_was_logged_is_kept_as_long(template: Template, wan
 def test_the_rest_api_takes_and_answers_the_same(template: Template, wanted: dict[str, Any]) -> None:
     api = template["RestApi"]
     assert api["StageName"] == "dev"
-    assert [each.replace("~1", "/") for each in api["BinaryMediaTypes"]] == BINARY_MEDIA_TYPES
+    assert tuple(each.replace("~1", "/") for each in api["BinaryMediaTypes"]) == BINARY_MEDIA_TYPES
     assert set(api["DefinitionBody"]["paths"]) == set(wanted["API's routes"])
     for kind, ours in GATEWAY_RESPONSES.items():
         said = api["GatewayResponses"][kind]

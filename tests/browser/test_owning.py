@@ -209,9 +209,13 @@ async def test_with_a_pasted_token_one_sees_and_uploads_as_its_user(
         await expect(gallery.tile("mine")).to_be_visible()
         await gallery.look_at("mine")
         await expect(gallery.viewer.get_by_role("button", name="Edit")).to_be_visible()
-        async with gallery.page.expect_download() as begun:
+        async with (
+            gallery.page.expect_request(re.compile("download=true")) as asked,
+            gallery.page.expect_download() as begun,
+        ):
             await gallery.viewer.get_by_role("link", name="Download").click()
         assert (await begun.value).suggested_filename == "mine.jpg"  # which it is
+        assert (await (await asked.value).all_headers())["accept"].startswith("image/*")
         await gallery.page.keyboard.press("Escape")
         await gallery.page.get_by_role("button", name="Sign out").click()
         await expect(gallery.page.get_by_role("dialog", name="Sign in")).to_be_visible()

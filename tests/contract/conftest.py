@@ -16,6 +16,7 @@ from service.pairing import Pairing
 from service.ports import ImageRepository, ObjectStore
 from service.settings import Settings
 from tests.aws.stand_in import Account, account_on, new_bucket, opened_in
+from tests.servers.localstack import LocalStack
 from tests.servers.rgw import Gateway
 
 COUNTED = {"user_quota_bytes": 10**12}  # so that what is used is counted
@@ -51,6 +52,7 @@ BACKENDS: dict[str, tuple[Callable[[Any], AbstractAsyncContextManager[Backend]],
     "aws": (aws, "account"),
     "s3": (s3, "seaweedfs"),
     "ceph": (aws, "on_ceph"),
+    "localstack": (aws, "on_localstack"),
 }
 
 
@@ -58,6 +60,12 @@ BACKENDS: dict[str, tuple[Callable[[Any], AbstractAsyncContextManager[Backend]],
 async def on_ceph(ceph: Gateway, emulator: Emulator) -> Account:
     """Return a bucket on Ceph, and tables on the emulator."""
     return await account_on(ceph, emulator)
+
+
+@pytest.fixture(scope="session")
+async def on_localstack(localstack: LocalStack, emulator: Emulator) -> Account:
+    """Return a bucket on LocalStack, and tables on the emulator."""
+    return await account_on(localstack, emulator)
 
 
 @pytest.fixture(scope="session", params=BACKENDS)

@@ -27,6 +27,8 @@ UNTIL_STOPPED = {
     "pixdepot serve": "tests/process/test_commands.py",
     "pixdepot emulator": "tests/process/test_emulator.py",
     "docker compose up": "tests/unit/test_compose.py",
+    "docker build": "tests/process/test_image.py",
+    "docker run": "tests/process/test_image.py",
 }
 
 Test = TypeVar("Test", bound=Callable[..., Any])

@@ -141,6 +141,40 @@ def test_a_download_past_the_limit_leads_to_the_storage(handler: ApiHandler, eve
     assert headers["Location"] == view["url"]
 
 
+@pytest.fixture(scope="module")
+def small(environment: Environment) -> str:
+    """Return the id of a picture that an answer carries."""
+    details = Details(**some_details(user_id="small", description="", tags=()))
+    return environment.run(environment.runtime.api.services.images.upload(details, DATA)).image_id
+
+
+@pytest.mark.parametrize(
+    ("accept", "status"),
+    [
+        *(("image/*, */*;q=0.5", 200), ("image/jpeg", 200), ("IMAGE/WEBP;q=1, */*", 200)),
+        *(("*/*", 302), ("", 302), ("text/html, image/*", 302)),
+    ],
+)
+def test_bytes_that_localstack_would_not_decode_are_a_redirect_to_the_storage(
+    handler: ApiHandler, small: str, accept: str, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOCALSTACK_HOSTNAME", "172.17.0.2")
+    answer = call(handler, rest_event("GET", f"{BASE_URL}/images/{small}?download=true", {"Accept": accept}, b""))
+    assert answer["statusCode"] == status
+    view = json.loads(call(handler, rest_event("GET", f"{BASE_URL}/images/{small}", {}, b""))["body"])
+    assert view["image_data"] == base64_of(DATA)  # text needs no decoding
+    if status == 302:
+        assert answer["multiValueHeaders"]["Location"] == [view["url"]]
+    else:
+        assert base64.b64decode(answer["body"]) == DATA
+
+
+@KINDS
+def test_other_gateways_decode_for_any_client(handler: ApiHandler, event: Event, small: str) -> None:
+    answer = call(handler, event("GET", f"{BASE_URL}/images/{small}?download=true", {"Accept": "text/html"}, b""))
+    assert (answer["statusCode"], base64.b64decode(answer["body"])) == (200, DATA)
+
+
 @KINDS
 def test_a_view_past_the_limit_says_why_it_has_no_picture(handler: ApiHandler, event: Event, large: str) -> None:
     view = json.loads(call(handler, event("GET", f"{BASE_URL}/images/{large}", {}, b""))["body"])

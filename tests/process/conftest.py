@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.aws.on_lambda import package
+from tests.api.client import ApiClient
+from tests.aws.on_lambda import deployed_on_localstack, package
+from tests.aws.stand_in import new_settings
 from tests.process.servers import Server, emulating, serving
 from tests.process.typist import Typist
+from tests.servers.localstack import LocalStack
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +30,14 @@ async def on_lambda(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[S
     await asyncio.to_thread(package)  # the first on a machine takes long; with it, the command is quick
     async with emulating(tmp_path_factory.mktemp("emulator")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+async def on_localstack(localstack: LocalStack) -> AsyncIterator[ApiClient]:
+    """Return a client of the API behind LocalStack's API Gateway, as the original was. Tests share it."""
+    await asyncio.to_thread(package)
+    async with deployed_on_localstack(localstack, new_settings()) as client:
+        yield client
 
 
 @pytest.fixture

@@ -99,11 +99,14 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(directory: Path, *command: str, **settings: str) -> AsyncIterator[Server]:
-    """Run `pixdepot serve` (or another command line) on a free port, its data below `directory`."""
+async def serving(directory: Path, *command: str, lines: int = 2, **settings: str) -> AsyncIterator[Server]:
+    """Run `pixdepot serve` (or another command line) on a free port, its data below `directory`.
+
+    It greets with so many lines.
+    """
     process = await start(directory, *(command or (PIXDEPOT, "serve")), "--port", "0", "--data", "data", **settings)
     try:
-        greeting = await greeted(process, directory)
+        greeting = await greeted(process, directory, lines)
         url = re.search(r"http://\S+", greeting)
         assert url, greeting
         async with aiohttp.ClientSession(auto_decompress=False) as session:
@@ -115,7 +118,7 @@ async def serving(directory: Path, *command: str, **settings: str) -> AsyncItera
 def emulating(directory: Path, **settings: str) -> AbstractAsyncContextManager[Server]:
     """Run `pixdepot emulator` on a free port, its data below `directory`; what was installed once serves again."""
     settings = {"XDG_CACHE_HOME": str(platformdirs.user_cache_path()), **settings}
-    return serving(directory, PIXDEPOT, "emulator", **settings)
+    return serving(directory, PIXDEPOT, "emulator", lines=5, **settings)
 
 
 async def start(directory: Path, *command: str, **settings: str) -> asyncio.subprocess.Process:
@@ -131,10 +134,10 @@ async def start(directory: Path, *command: str, **settings: str) -> asyncio.subp
         )
 
 
-async def greeted(process: asyncio.subprocess.Process, directory: Path) -> str:
+async def greeted(process: asyncio.subprocess.Process, directory: Path, number: int = 2) -> str:
     """Return the lines with which a server says that it is ready."""
     assert process.stdout
-    lines = [await asyncio.wait_for(process.stdout.readline(), PATIENCE) for _ in range(2)]
+    lines = [await asyncio.wait_for(process.stdout.readline(), PATIENCE) for _ in range(number)]
     assert all(lines), f"It did not start: {_log(directory).read_text()}"
     return b"".join(lines).decode()
 

@@ -6,8 +6,10 @@ import json
 import os
 import pty
 import shlex
+import signal
 import struct
 import termios
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,21 +41,21 @@ class Typist:
         assert finished.code == 0, finished
         return documents(finished)
 
-    async def on_terminal(self, line: str, answer: str = "") -> tuple[int, str]:
-        """Run a line on a terminal, typing an answer when it asks; return its exit code and all that was shown."""
-        code, shown = await self._on_terminal(line, answer, columns=100)
+    async def on_terminal(self, line: str, answer: str = "", stop_at: str = "") -> tuple[int, str]:
+        """Run a line on a terminal; return its exit code and all that was shown.
+
+        Types an answer when it asks, or stops it as Ctrl-C does once it shows `stop_at`.
+        """
+        code, shown = await self._on_terminal(line, answer, stop_at, columns=100)
         return code, shown.decode()
 
     async def on_screen(self, line: str) -> tuple[int, list[str]]:
         """Run a line on a terminal of 80 x 24; return its exit code and the lines that it leaves, all of them."""
         code, shown = await self._on_terminal(line, within=4 * PATIENCE)
-        screen = pyte.HistoryScreen(COLUMNS, ROWS, history=10_000)
-        pyte.ByteStream(screen).feed(shown)
-        passed = ["".join(row[column].data for column in range(COLUMNS)) for row in screen.history.top]
-        return code, [each.rstrip() for each in (*passed, *screen.display) if each.strip()]
+        return code, left_on_screen(shown)
 
     async def _on_terminal(
-        self, line: str, answer: str = "", columns: int = COLUMNS, within: float = PATIENCE
+        self, line: str, answer: str = "", stop_at: str = "", columns: int = COLUMNS, within: float = PATIENCE
     ) -> tuple[int, bytes]:
         ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
@@ -67,8 +69,16 @@ class Typist:
             start_new_session=True,
         )
         os.close(theirs)
+
+        def react() -> None:
+            if stop_at:
+                process.send_signal(signal.SIGINT)
+            elif answer:
+                os.write(ours, f"{answer}\n".encode())
+
         try:
-            shown = await asyncio.wait_for(asyncio.to_thread(_shown, ours, answer), within)
+            reading = asyncio.to_thread(_shown, ours, stop_at or "[y/N]", react)
+            shown = await asyncio.wait_for(reading, within)
             return await asyncio.wait_for(process.wait(), PATIENCE), shown
         finally:
             os.close(ours)
@@ -86,12 +96,21 @@ def documents(finished: Finished) -> list[dict[str, Any]]:
     return [json.loads(line) for line in finished.out.splitlines()]
 
 
-def _shown(terminal: int, answer: str) -> bytes:
-    shown = b""
+def left_on_screen(shown: bytes, columns: int = COLUMNS) -> list[str]:
+    """Return the lines that are left of all that was shown on a terminal."""
+    screen = pyte.HistoryScreen(columns, ROWS, history=10_000)
+    pyte.ByteStream(screen).feed(shown)
+    passed = ["".join(row[column].data for column in range(columns)) for row in screen.history.top]
+    return [each.rstrip() for each in (*passed, *screen.display) if each.strip()]
+
+
+def _shown(terminal: int, awaited: str, react: Callable[[], None]) -> bytes:
+    """Return all that is shown, to its end; react once to what is awaited."""
+    shown, waiting = b"", True
     with suppress(OSError):  # EIO: the other side is closed
         while piece := os.read(terminal, 65536):
             shown += piece
-            if answer and b"[y/N]" in shown:
-                os.write(terminal, f"{answer}\n".encode())
-                answer = ""
+            if waiting and awaited.encode() in shown:
+                waiting = False
+                react()
     return shown

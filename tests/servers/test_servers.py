@@ -153,20 +153,20 @@ class TestEmulator:
         async with running_emulator(tmp_path, port=0) as emulator:
             os.kill(emulator.pid, signal.SIGKILL)
             with pytest.raises(ServerFailed, match="ended by itself"):
-                await emulator.until_stopped()
+                await emulator.until(asyncio.Event())
 
 
 COMMAND = """
 import asyncio, sys
 from pathlib import Path
 from bootstrap.emulator import running_emulator
+from bootstrap.processes import stop_signals
 
 async def main():
     async with running_emulator(Path(sys.argv[1]), port=0) as emulator:
-        stopped = asyncio.create_task(emulator.until_stopped())
-        await asyncio.sleep(0)  # it listens to signals now
-        print("up", flush=True)
-        await stopped
+        with stop_signals() as stopped:
+            print("up", flush=True)
+            await emulator.until(stopped)
     print("down")
 
 asyncio.run(main())

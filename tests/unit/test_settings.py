@@ -64,6 +64,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         ("cors_origins", "https://A.Example", ("https://a.example",)),
         ("cors_origins", "http://[::1]:8080", ("http://[::1]:8080",)),
         ("cors_origins", "*", ("*",)),
+        ("cors_origins", "http://localhost:*,http://[::1]:*", ("http://localhost:*", "http://[::1]:*")),
         ("cors_origins", ",", ()),
         ("cors_origins", "https://a.example:443,http://a.example:80", ("https://a.example", "http://a.example")),
         (
@@ -179,6 +180,9 @@ def test_an_empty_value_counts_as_not_set(name: str) -> None:
         ("cors_origins", "https://a.example/app"),
         ("cors_origins", "https://a.example,null"),
         ("cors_origins", "https://*.example"),
+        ("cors_origins", "https://a.example:*:*"),
+        ("cors_origins", "https://a.example:8*"),
+        ("cors_origins", ":*"),
         ("cors_origins", "https://"),
     ],
 )
