@@ -167,7 +167,7 @@ def port_is_free(port: int) -> bool:
 def installed_python(*requirements: str, adapt: Callable[[Path], None] | None = None) -> Path:
     """Return the Python of an environment of its own, with packages (such as "name==version") and what they need.
 
-    The first call on a machine installs it (some seconds), and calls `adapt` with the directory. Raises ServerFailed.
+    The first call on a machine installs it, and calls `adapt` with the directory. Raises ServerFailed.
     """
     plain = "-".join(re.sub(r"\[.*?\]", "", each) for each in requirements)
     name = f"{re.sub('[^A-Za-z0-9._-]+', '-', plain)}-{sys.implementation.cache_tag}"
