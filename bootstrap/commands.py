@@ -131,10 +131,12 @@ async def keep_up(
     settings: Settings,
     package: "Package | None",
     seconds: float,
-    report: Callable[[Made | Exception], None],
+    report: Callable[[Made | str], None],
 ) -> None:
     """Repeat `up` every `seconds` until SIGTERM or SIGINT, and report what each time made or why it failed."""
     from botocore.exceptions import BotoCoreError, ClientError
+
+    from service.aws.refusals import explained
 
     from .processes import stop_signals
     from .resources import SetupFailed
@@ -150,8 +152,10 @@ async def keep_up(
                 report(await making)
             except asyncio.CancelledError:
                 break
-            except (OSError, BotoCoreError, ClientError, SetupFailed) as error:
-                report(error)
+            except (BotoCoreError, ClientError) as error:
+                report(explained(error))
+            except (OSError, SetupFailed) as error:
+                report(str(error))
             await asyncio.wait([stopping], timeout=seconds)
 
 

@@ -69,24 +69,16 @@ def up(on_lambda: bool, every: float | None, tell: Tell) -> None:
         return
     said = ""
 
-    def report(outcome: "Made | Exception") -> None:
+    def report(outcome: "Made | str") -> None:
         nonlocal said
-        before, said = said, _explained(outcome) if isinstance(outcome, Exception) else "up"
-        if isinstance(outcome, Exception):
+        before, said = said, outcome if isinstance(outcome, str) else "up"
+        if isinstance(outcome, str):
             if said != before:
                 say(f"Error: {said} Retrying every {every:g} seconds.", error=True)
         elif outcome.names or said != before:
             _tell_made(outcome, tell)
 
     run(commands.keep_up(settings(), package, every, report), SetupFailed)
-
-
-def _explained(error: Exception) -> str:
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    from service.aws.refusals import explained
-
-    return explained(error) if isinstance(error, (BotoCoreError, ClientError)) else str(error)
 
 
 def _tell_made(made: "Made", tell: Tell) -> None:
