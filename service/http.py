@@ -4,9 +4,9 @@ import re
 import string
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 from .errors import InvalidRequest, PreconditionFailed, RangeNotSatisfiable, TooLarge
 from .model import ByteStream
@@ -132,16 +132,6 @@ def plain_path(path: str) -> str:
         return letter if letter in _UNRESERVED else found[0]
 
     return re.sub("%([0-9A-Fa-f]{2})", decoded, path)
-
-
-@lru_cache(maxsize=4096)  # the same file names keep coming back
-def content_disposition(kind: str, filename: str) -> str:
-    """Return a Content-Disposition value that gives the filename back safely (RFC 6266, RFC 8187).
-
-    Old readers get an ASCII approximation in `filename`, all others the exact name in `filename*`.
-    """
-    fallback = re.sub(r'[^ -~]|["\\%]', "_", filename)
-    return f"{kind}; filename=\"{fallback}\"; filename*=UTF-8''{quote(filename, safe='')}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from weakref import WeakValueDictionary
 
 from . import media, undoing
 from .depot import Claimed, Depot, sealed, together
+from .disposition import content_disposition
 from .errors import Forbidden, ImageGone, InFlight, NotFound, PreconditionFailed
-from .http import content_disposition
 from .inspection import Inspected
 from .media import download_name
 from .model import (

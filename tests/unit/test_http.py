@@ -1,9 +1,7 @@
-"""Content-Disposition, ranges, conditions, routes and bodies: what HTTP asks of them."""
+"""Ranges, conditions, routes and bodies: what HTTP asks of them."""
 
-import re
 from collections.abc import AsyncIterator
 from typing import Any
-from urllib.parse import unquote
 
 import pytest
 from hypothesis import example, given
@@ -16,7 +14,6 @@ from service.http import (
     ApiResponse,
     Route,
     Span,
-    content_disposition,
     not_modified,
     plain_path,
     representation,
@@ -34,28 +31,6 @@ DATA = bytes(range(100))
 async def stream(*chunks: bytes) -> AsyncIterator[bytes]:
     for each in chunks:
         yield each
-
-
-# ---------------------------------------------------------------- Content-Disposition
-
-
-@given(TEXT)
-@example('"; filename=evil.exe; x="')
-@example("a\r\nSet-Cookie: b=c")
-@example("\\")
-@example("%41")
-@example("写真 🏳️‍🌈.jpg")
-def test_a_filename_comes_back_exactly_and_breaks_out_of_nothing(filename: str) -> None:
-    value = content_disposition("inline", filename)
-    match = re.fullmatch(r'inline; filename="([ -~]*)"; filename\*=UTF-8\'\'([A-Za-z0-9._~%-]*)', value)
-    assert match
-    assert not set('"\\%') & set(match[1])
-    assert unquote(match[2]) == filename
-
-
-@given(st.text(st.sampled_from([chr(n) for n in range(32, 127) if chr(n) not in '"\\%']), min_size=1))
-def test_a_plain_filename_is_the_same_for_old_readers(filename: str) -> None:
-    assert f'; filename="{filename}"; ' in content_disposition("attachment", filename)
 
 
 # ---------------------------------------------------------------- ranges

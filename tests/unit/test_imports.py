@@ -18,7 +18,7 @@ PACKAGES = ("service", "lambda_adapter", "bootstrap", "pixdepot")
 FLOORS = [
     {
         *("model", "errors", "settings", "logs", "limits", "memory", "metrics", "mac", "tracing"),
-        *("descriptors", "clocks", "patience"),
+        *("descriptors", "clocks", "patience", "disposition"),
     },
     {"http", "fingerprints", "jsonbody", "forms", "media", "search", "jwks", "tokens"},
     {

@@ -16,10 +16,11 @@ from marshmallow import ValidationError
 from multipart import PushMultipartParser
 
 from lambda_adapter.api import _query
+from service.disposition import content_disposition
 from service.errors import PixdepotError
 from service.fields import DateBound, Filename, TagFilter, Tags, Text, WholeNumber
 from service.forms import media_type
-from service.http import ApiRequest, Route, content_disposition, if_match, not_modified, requested_span
+from service.http import ApiRequest, Route, if_match, not_modified, requested_span
 from service.identity import bearer_token
 from service.jsonbody import JsonBody, loads
 from service.local.links import LinkSigner
