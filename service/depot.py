@@ -30,7 +30,6 @@ from .model import (
 from .notes import Note, encoded
 from .pairing import Pairing
 from .ports import ImageRepository, ObjectStore
-from .quarantine import Quarantine
 from .settings import Settings
 from .tracing import Tracer
 
@@ -71,13 +70,11 @@ class Depot:
     tracer: Tracer | None = None
     times: SteadyClock = field(init=False)
     pairing: Pairing = field(init=False)
-    quarantine: Quarantine = field(init=False)
 
     def __post_init__(self) -> None:
         """Begin to watch the clock, and make what is of this depot alone."""
         object.__setattr__(self, "times", SteadyClock(self.clock))
         object.__setattr__(self, "pairing", Pairing(self.objects, self.records))
-        object.__setattr__(self, "quarantine", Quarantine(self.objects))
 
     def new_upload(self, details: Details, expected: Expected) -> Upload:
         """Return a fresh upload. Its id is a UUID of version 7 (RFC 9562) and sorts by time."""
@@ -172,10 +169,6 @@ class Depot:
         # The pairing asks both: of a backend that does not answer it, that backend's own check tells.
         failed = {"database": database, "storage": storage or (isinstance(pairing, DepotMismatch) and pairing)}
         return {name: failure for name, failure in failed.items() if isinstance(failure, BaseException)}
-
-    async def purge_quarantine(self) -> int:
-        """Delete what has been in quarantine for long enough; return how many objects that was."""
-        return await self.quarantine.purge(self.times.earliest() - timedelta(days=self.settings.quarantine_days))
 
     async def everything(self) -> AsyncIterator[Sequence[Image]]:
         """Yield all published images, newest first, so many at a time."""

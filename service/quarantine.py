@@ -7,11 +7,11 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+from .depot import Depot
 from .errors import ObjectMissing
 from .model import StoredObject
-from .ports import ObjectStore
 
 _PLACE = "images/.quarantine/"  # below `images/`, so that the same permissions and backups do
 _STAMP = "%Y%m%dT%H%M%SZ"
@@ -28,18 +28,19 @@ class Quarantined:
 
 
 class Quarantine:
-    """The objects of a store that are in quarantine. Safe beside others that do the same."""
+    """The objects of a depot that are in quarantine. Safe beside others that do the same."""
 
-    def __init__(self, objects: ObjectStore) -> None:
-        self._objects = objects
+    def __init__(self, depot: Depot) -> None:
+        self._depot, self._objects = depot, depot.objects
 
     async def add(self, keys: Sequence[str], now: datetime) -> None:
         """Move these objects there; those that are gone meanwhile are passed over. Repeatable."""
         place = f"{_PLACE}{now.astimezone(UTC).strftime(_STAMP)}/"
         await asyncio.gather(*(self._move(key, place + key) for key in keys))
 
-    async def purge(self, before: datetime) -> int:
-        """Delete what has been there since before this time, and return how many objects that was."""
+    async def purge(self) -> int:
+        """Delete what has been there for PIXDEPOT_QUARANTINE_DAYS, and return how many objects that was."""
+        before = self._depot.times.earliest() - timedelta(days=self._depot.settings.quarantine_days)
         purged = 0
         async for each in self.everything():
             if each.since < before:

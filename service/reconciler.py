@@ -17,6 +17,7 @@ from datetime import timedelta
 from .depot import Depot, batched
 from .errors import ObjectMissing, TooManyOrphans
 from .model import GRACE, Image, Mended, State, StoredObject
+from .quarantine import Quarantine
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ class Reconciler:
     """Puts orphans in quarantine, and tells of losses. Safe beside live traffic, sweepers and other reconcilers."""
 
     def __init__(self, depot: Depot) -> None:
-        self._depot = depot
+        self._depot, self._quarantine = depot, Quarantine(depot)
 
     async def reconcile(self, *, dry_run: bool = False, force: bool = False) -> Reconciled:
         """Look at every object and every image, and return the counts; with `dry_run` nothing is changed.
@@ -57,8 +58,8 @@ class Reconciler:
         orphans = await self._orphans(force=force or dry_run)
         purged = 0
         if not dry_run:
-            await self._quarantine(orphans)
-            purged = await self._depot.purge_quarantine()
+            await self._set_aside(orphans)
+            purged = await self._quarantine.purge()
         missing = noted = 0
         async for images in self._depot.everything():
             whole = await asyncio.gather(*map(self._is_whole, images))
@@ -87,11 +88,11 @@ class Reconciler:
         owned = await asyncio.gather(*map(self._is_owned, batch))
         return [each for each, kept in zip(batch, owned, strict=True) if not kept]
 
-    async def _quarantine(self, orphans: Sequence[StoredObject]) -> None:
+    async def _set_aside(self, orphans: Sequence[StoredObject]) -> None:
         for n in range(0, len(orphans), _BATCH):
             # A process that recovers records may have made some meanwhile.
             still = await self._unowned(orphans[n : n + _BATCH])
-            await self._depot.quarantine.add([each.key for each in still], self._depot.times.latest())
+            await self._quarantine.add([each.key for each in still], self._depot.times.latest())
 
     @property
     def _life(self) -> timedelta:

@@ -16,6 +16,7 @@ from .depot import ORIGINAL, Depot, batched, variants_beside
 from .errors import PixdepotError, Unavailable
 from .migrator import publish_copy
 from .model import Image, State
+from .quarantine import Quarantine
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class Recoverer:
     """Makes the records that originals lack. Safe beside live traffic, and repeatable: it goes on where it was."""
 
     def __init__(self, depot: Depot) -> None:
-        self._depot = depot
+        self._depot, self._quarantine = depot, Quarantine(depot)
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def recover(self, *, dry_run: bool = False, force: bool = False) -> AsyncIterator[Recovered]:
@@ -76,11 +77,11 @@ class Recoverer:
         """
         await self._depot.pairing.check(fresh=True)
         restored, originals = 0, []
-        async for each in self._depot.quarantine.everything():
+        async for each in self._quarantine.everything():
             if await self._depot.records.is_deleted(each.original_key.split("/")[1]):
                 await self._depot.objects.delete(each.key)
                 continue
-            await self._depot.quarantine.restore(each)
+            await self._quarantine.restore(each)
             originals.append(each.original_key)
             restored += 1
         return restored, Recovered().further(await self._all(originals, dry_run=False))

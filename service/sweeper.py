@@ -11,6 +11,7 @@ from . import logs
 from .depot import A_REQUEST, UPLOADS, Depot, batched
 from .errors import DepotMismatch, Unavailable, explained
 from .model import State, Upload, is_image_id
+from .quarantine import Quarantine
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ class Sweeper:
     """
 
     def __init__(self, depot: Depot) -> None:
-        self._depot = depot
+        self._depot, self._quarantine = depot, Quarantine(depot)
         self._now = depot.clock
         self._next_purge = depot.clock()
 
@@ -92,7 +93,7 @@ class Sweeper:
         if now < self._next_purge:
             return 0
         try:
-            await self._depot.purge_quarantine()
+            await self._quarantine.purge()
         except Exception as error:  # noqa: BLE001 - told of, whatever it is
             logs.failed(logger, "sweep could not purge the quarantine", error)
             return 1
@@ -121,7 +122,7 @@ class Sweeper:
         depot = self._depot
         sealed = [each.key async for each in depot.objects.list(f"images/{image_id}/")]
         if sealed and not await depot.records.is_deleted(image_id):
-            await depot.quarantine.add(sealed, depot.clock())
+            await self._quarantine.add(sealed, depot.clock())
             sealed = []
         await depot.objects.delete(depot.upload_key(image_id), *sealed)
 

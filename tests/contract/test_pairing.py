@@ -13,6 +13,7 @@ from service.errors import DepotMismatch, TooManyOrphans
 from service.http import ApiRequest
 from service.model import Details, Page
 from service.pairing import MARK
+from service.quarantine import Quarantine
 from service.runtime import Runtime
 from service.settings import SettingsError
 from tests.faults.depots import Place, on_aws, on_local, tomorrow
@@ -140,13 +141,14 @@ async def test_orphans_go_to_quarantine_come_back_from_it_and_are_purged(place: 
         assert orphan in await keys(runtime)
         assert (await runtime.reconciler.reconcile()).orphans == 1
         assert await keys(runtime) == before
-        (kept,) = [each async for each in depot.quarantine.everything()]
+        quarantine = Quarantine(depot)
+        (kept,) = [each async for each in quarantine.everything()]
         assert kept.original_key == orphan
-        await depot.quarantine.restore(kept)
+        await quarantine.restore(kept)
         assert await depot.objects.read(orphan, 10) == b"bytes"
-        await depot.quarantine.add([orphan], tomorrow() - timedelta(days=31))
+        await quarantine.add([orphan], tomorrow() - timedelta(days=31))
         assert (await runtime.reconciler.reconcile()).purged == 1
-        assert [each async for each in depot.quarantine.everything()] == []
+        assert [each async for each in quarantine.everything()] == []
         assert await keys(runtime) == before
 
 
