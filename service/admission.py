@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from .errors import Unavailable
+from .metrics import Lending
 from .model import ByteStream
 from .patience import untimed
 
@@ -80,6 +81,11 @@ class Budget:
     def lent(self) -> int:
         """Return how many bytes are in use now."""
         return self.total - self._free
+
+    @property
+    def lending(self) -> Lending:
+        """Return the counts, as they are now."""
+        return Lending(self.total, self.lent, self.refused)
 
     @asynccontextmanager
     async def admitted(self, weight: int) -> AsyncIterator[Loan]:

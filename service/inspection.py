@@ -14,6 +14,7 @@ from typing import TypeVar
 from . import media, memory
 from .admission import Budget, Loan
 from .errors import InvalidImage, TooLarge, Unavailable
+from .metrics import Lending
 from .model import Content
 from .settings import Settings
 
@@ -53,6 +54,10 @@ class Inspector:
         self.budgets = {"bodies": self._bodies, "decodes": self._decodes}
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._lull: asyncio.TimerHandle | None = None
+
+    def lending(self) -> dict[str, Lending]:
+        """Return what each budget has lent, by its name."""
+        return {name: budget.lending for name, budget in self.budgets.items()}
 
     def admitted(self, size: int | None) -> AbstractAsyncContextManager[Loan]:
         """Return a context in which a picture of so many bytes may be held in memory; None is any picture.

@@ -78,6 +78,15 @@ class Sweeps:
         self.failed += failed
 
 
+@dataclass(frozen=True, slots=True)
+class Lending:
+    """The memory that a budget lends: bytes there are, bytes in use, and how often somebody got none in time."""
+
+    total: int
+    lent: int
+    refused: int
+
+
 class Metrics:
     """Everything that is counted: by operation, by (port, method), and of the sweeper. All since the start."""
 

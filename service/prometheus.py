@@ -1,66 +1,48 @@
-"""What the service counts, as Prometheus reads it: /metrics of the aiohttp skin.
+"""What the service counts, as Prometheus reads it.
 
 A registry of our own, so that nothing is exposed which is not named here; nothing in it is kept twice, since the
 numbers are taken from `Metrics` when somebody asks.
 """
 
-import asyncio
-import hmac
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYPE
 from prometheus_client.registry import Collector
 
-from .depot import Depot
-from .errors import InvalidToken, NotFound
-from .http import ApiRequest, ApiResponse, Route
-from .identity import bearer_token
-from .metrics import BUCKETS, Calls, Durations, Requests
-from .settings import Settings
+from .metrics import BUCKETS, Calls, Durations, Lending, Metrics, Requests
+
+__all__ = ["CONTENT_TYPE", "exposition"]
 
 _BOUNDS = [*(str(each) for each in BUCKETS), "+Inf"]
-_HEADERS = {"Content-Type": CONTENT_TYPE_PLAIN_0_0_4, "Cache-Control": "no-store"}
 
 
-def metrics_route(depot: Depot) -> Route:
-    """Return the route of /metrics, for a skin to serve beside the API's."""
+def exposition(metrics: Metrics, lending: Callable[[], Mapping[str, Lending]]) -> Callable[[], bytes]:
+    """Return what writes all of it in Prometheus's text format, of CONTENT_TYPE. It takes milliseconds.
+
+    `lending` returns what each budget of memory has lent. It may be called in any thread.
+    """
     registry = CollectorRegistry()
-    registry.register(_Counted(depot))
+    registry.register(_Counted(metrics, lending))
     ProcessCollector(registry=registry)
-
-    async def get(request: ApiRequest) -> ApiResponse:
-        _check_allowed(depot.settings, request)
-        # In a thread, since all of it takes milliseconds; every number is read in one step.
-        return ApiResponse(200, _HEADERS, await asyncio.to_thread(generate_latest, registry))
-
-    return Route("GET", "/metrics", "get_metrics", get)
-
-
-def _check_allowed(settings: Settings, request: ApiRequest) -> None:
-    """Raise Unauthorized without the token that is set; NotFound where callers have tokens and none is set."""
-    wanted = settings.metrics_token
-    if not wanted and settings.auth != "open":
-        raise NotFound("PIXDEPOT_METRICS_TOKEN opens this.")
-    if wanted and not hmac.compare_digest(bearer_token(request.headers).encode(), wanted.encode()):
-        raise InvalidToken("This takes the token that PIXDEPOT_METRICS_TOKEN has.")
+    return lambda: generate_latest(registry)
 
 
 class _Counted(Collector):
-    def __init__(self, depot: Depot) -> None:
-        self._depot = depot
+    def __init__(self, metrics: Metrics, lending: Callable[[], Mapping[str, Lending]]) -> None:
+        self._metrics, self._lending = metrics, lending
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric there is."""
-        yield from _of_requests(self._depot.metrics.requests.copy())
-        yield from _of_calls(self._depot.metrics.calls.copy())
+        yield from _of_requests(self._metrics.requests.copy())
+        yield from _of_calls(self._metrics.calls.copy())
         yield from self._of_sweeps()
         yield from self._of_admission()
 
     def _of_sweeps(self) -> Iterator[Metric]:
-        sweeps = self._depot.metrics.sweeps
+        sweeps = self._metrics.sweeps
         rounds = CounterMetricFamily("pixdepot_sweep_rounds", "Rounds of the sweeper.", labels=["outcome"])
         for outcome in ("ok", "failed"):
             rounds.add_metric([outcome], sweeps.outcomes[outcome])
@@ -77,7 +59,7 @@ class _Counted(Collector):
         limit = GaugeMetricFamily("pixdepot_admission_limit_bytes", "The most there may be.", labels=["budget"])
         told = "Requests that found no room in time."
         refused = CounterMetricFamily("pixdepot_admission_refused", told, labels=["budget"])
-        for name, budget in self._depot.inspector.budgets.items():
+        for name, budget in self._lending().items():
             lent.add_metric([name], budget.lent)
             limit.add_metric([name], budget.total)
             refused.add_metric([name], budget.refused)

@@ -33,9 +33,9 @@ from .errors import (
 from .http import ApiRequest, ApiResponse, plain_path
 from .page import page_routes
 from .problems import problem
-from .prometheus import metrics_route
 from .reader import reader_routes
 from .runtime import open_service
+from .scraping import metrics_route
 from .settings import Settings, SettingsError
 
 logger = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ PACKAGES = ("service", "lambda_adapter", "bootstrap", "pixdepot")
 FLOORS = [
     {
         *("model", "errors", "settings", "logs", "limits", "memory", "metrics", "mac", "tracing"),
-        *("descriptors", "clocks", "patience", "disposition"),
+        *("descriptors", "clocks", "patience", "disposition", "prometheus"),
     },
     {"http", "fingerprints", "jsonbody", "forms", "media", "search", "jwks", "tokens"},
     {
@@ -40,9 +40,21 @@ FLOORS = [
         "migrator",
         "recoverer",
     },
-    {"fields", "schemas", "identity", "bodies", "problems", "cors", "endpoints", "api", "examples", "openapi"},
+    {
+        "fields",
+        "schemas",
+        "identity",
+        "scraping",
+        "bodies",
+        "problems",
+        "cors",
+        "endpoints",
+        "api",
+        "examples",
+        "openapi",
+    },
     {"static"},
-    {"backends", "runtime", "page", "reader", "prometheus"},
+    {"backends", "runtime", "page", "reader"},
     {"server"},
     {"__main__"},
 ]
