@@ -21,7 +21,7 @@ from bootstrap.emulator import running_emulator
 from bootstrap.packaging import Target, build
 from bootstrap.processes import path_variable
 from service.aws.session import opened_clients
-from service.model import Image
+from service.domain.model import Image
 from tests.aws.stand_in import new_settings, sdk_environment
 
 from . import rivals

@@ -16,9 +16,9 @@ from bootstrap.emulator import AccessKey
 from service.aws.dynamodb import DynamoRepository
 from service.aws.s3 import S3ObjectStore
 from service.aws.session import opened_clients
-from service.depot import Depot
-from service.images import ImageService
-from service.search import terms
+from service.domain.search import terms
+from service.operations.depot import Depot
+from service.operations.images import ImageService
 from tests.aws.stand_in import new_settings, sdk_environment
 
 from .figures import Figure, medians

@@ -15,10 +15,10 @@ from itertools import accumulate, islice
 from typing import Any
 
 from service.aws.items import image_attributes, posting, text, upload_item
+from service.domain.model import Content, Details, Expected, Image, State, Upload, Variant
+from service.domain.search import terms
 from service.local.lists import write
 from service.local.rows import image_columns, upload_columns
-from service.model import Content, Details, Expected, Image, State, Upload, Variant
-from service.search import terms
 
 _WORDS = """
 the sea at summer lake a old morning blue garden in light winter house red river evening tree bridge of

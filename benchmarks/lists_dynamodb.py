@@ -20,8 +20,8 @@ from bootstrap.emulator import AccessKey
 from bootstrap.resources import resources
 from service.aws.dynamodb import DynamoRepository
 from service.aws.session import Clients, opened_clients
-from service.model import Image, ImageQuery, Position, State, fold
-from service.search import candidates
+from service.domain.model import Image, ImageQuery, Position, State, fold
+from service.domain.search import candidates
 from service.settings import Settings
 from tests.aws.stand_in import sdk_environment
 from tests.servers.dynalite import running_dynalite

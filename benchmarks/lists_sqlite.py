@@ -11,9 +11,9 @@ from pathlib import Path
 
 from benchmarks.figures import Figure
 from benchmarks.library import TAGS, WORDS, fill_sqlite, library
+from service.domain.model import ImageQuery, Position
 from service.local.database import connect, migrate
 from service.local.sqlite import SqliteRepository
-from service.model import ImageQuery, Position
 from service.settings import Settings
 
 IMAGES, SHORT_IMAGES = 1_000_000, 2_000

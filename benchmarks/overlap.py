@@ -20,10 +20,10 @@ from bootstrap.emulator import running_emulator
 from service.aws.dynamodb import DynamoRepository
 from service.aws.s3 import S3ObjectStore
 from service.aws.session import opened_clients
-from service.depot import Depot
-from service.images import ImageService
-from service.inspection import Inspected, Inspector
-from service.model import Content, Details, Expected, Image
+from service.domain.model import Content, Details, Expected, Image
+from service.operations.depot import Depot
+from service.operations.images import ImageService
+from service.operations.inspection import Inspected, Inspector
 from service.settings import Settings
 from tests.aws.stand_in import new_settings, opened_in, sdk_environment
 

@@ -20,7 +20,7 @@ from aiobotocore.config import AioConfig
 from bootstrap.emulator import AccessKey
 from service.aws.s3 import S3ObjectStore
 from service.aws.session import opened_clients
-from service.model import Downloads
+from service.domain.model import Downloads
 from service.settings import Settings
 from tests.aws.stand_in import sdk_environment
 

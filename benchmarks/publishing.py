@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 
 from PIL import Image
 
-from service.model import Details, Expected
+from service.domain.model import Details, Expected
 from service.runtime import Runtime, open_service
 from service.settings import Settings
 

@@ -21,7 +21,7 @@ from aiohttp import web
 from benchmarks.library import dynamodb_item, library, with_variants
 from bootstrap.emulator import AccessKey
 from bootstrap.processes import LOOPBACK, free_port, path_variable, running_child
-from service.model import Image
+from service.domain.model import Image
 from service.settings import Settings
 
 PAGE = 50

@@ -7,21 +7,22 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.library import library, with_variants
-from service import logs, model
-from service.api import Api
-from service.depot import Depot
-from service.endpoints import Services
-from service.identity import Identity
-from service.images import ImageService
-from service.inspection import Inspector
-from service.limits import RateLimiter
+from service.api.dispatch import Api
+from service.api.endpoints import Services
+from service.api.identity import Identity
+from service.domain import model
+from service.domain.model import Image
 from service.local.disk import Disk
 from service.local.files import LocalObjectStore
 from service.local.links import LinkSigner
-from service.model import Image
+from service.operations.depot import Depot
+from service.operations.images import ImageService
+from service.operations.inspection import Inspector
+from service.operations.limits import RateLimiter
+from service.operations.uploads import UploadService
 from service.server import answering, listen
 from service.settings import Settings
-from service.uploads import UploadService
+from service.telemetry import logs
 
 ORIGIN = "https://app.example"
 

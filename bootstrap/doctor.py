@@ -18,10 +18,10 @@ from botocore.exceptions import ClientError
 
 from service.aws.refusals import ADVICE, REMEDIES, UNREACHABLE, named, refused
 from service.aws.session import error_code
-from service.errors import DepotMismatch, PixdepotError
-from service.model import GRACE, Details, Expected, ImageQuery, SignedUpload, State, Upload, now
-from service.pairing import Pairing
-from service.ports import ImageRepository, ObjectStore
+from service.domain.errors import DepotMismatch, PixdepotError
+from service.domain.model import GRACE, Details, Expected, ImageQuery, SignedUpload, State, Upload, now
+from service.domain.ports import ImageRepository, ObjectStore
+from service.operations.pairing import Pairing
 from service.settings import Settings
 
 from .bucket import cors_rules

@@ -14,9 +14,9 @@ from hashlib import sha256
 import aiohttp
 from yarl import URL
 
-from service.errors import ObjectMissing
-from service.model import Expected, SignedUpload, now
-from service.ports import ObjectStore
+from service.domain.errors import ObjectMissing
+from service.domain.model import Expected, SignedUpload, now
+from service.domain.ports import ObjectStore
 
 _BYTES = b"pixdepot doctor"
 _OTHERS = _BYTES[::-1]  # as many

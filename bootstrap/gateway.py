@@ -14,7 +14,7 @@ import json
 from typing import Any
 
 from lambda_adapter.binary import BINARY_MEDIA_TYPES
-from service.errors import PixdepotError, TooLarge, TooManyRequests, Unavailable
+from service.domain.errors import PixdepotError, TooLarge, TooManyRequests, Unavailable
 
 from .deployment import STAGE, Deployment
 from .functions import permission

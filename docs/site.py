@@ -17,7 +17,7 @@ AT_THE_TOP = {
     "CONTRIBUTING.md": "CONTRIBUTING.md",
     "CHANGELOG.md": "CHANGELOG.md",
     "openapi.json": "openapi.json",
-    "images/icon.svg": "service/page/icon.svg",
+    "images/icon.svg": "service/web/gallery/icon.svg",
 }
 
 

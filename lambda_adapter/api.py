@@ -19,10 +19,10 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.data_classes.common import BaseProxyEvent
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from service.api import Api
-from service.errors import InvalidRequest, PixdepotError, TooLarge
-from service.http import ApiRequest, ApiResponse, Route, plain_path
-from service.metrics import UNROUTED
+from service.api.dispatch import Api
+from service.api.http import ApiRequest, ApiResponse, Route, plain_path
+from service.domain.errors import InvalidRequest, PixdepotError, TooLarge
+from service.telemetry.metrics import UNROUTED
 
 from .binary import reaches_client_as_bytes
 from .environment import Environment

@@ -11,9 +11,9 @@ from urllib.parse import unquote_plus
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from service.errors import PixdepotError, Unavailable
+from service.domain.errors import PixdepotError, Unavailable
+from service.operations.uploads import UploadService
 from service.runtime import Runtime
-from service.uploads import UploadService
 
 from .environment import Environment
 from .logs import logger

@@ -6,7 +6,7 @@ import sys
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 
-from service import logs
+from service.telemetry import logs
 
 
 class _Formatter(logs.Redacted, LambdaPowertoolsFormatter):

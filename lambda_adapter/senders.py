@@ -6,8 +6,8 @@ AWS's own shapes: https://docs.aws.amazon.com/lambda/latest/dg/lambda-services.h
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from service.errors import PixdepotError
-from service.problems import problem
+from service.api.problems import problem
+from service.domain.errors import PixdepotError
 
 
 class UnsupportedEvent(PixdepotError):

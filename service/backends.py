@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from .http import Route
-from .ports import ImageRepository, ObjectStore
+from .api.http import Route
+from .domain.ports import ImageRepository, ObjectStore
 from .settings import Settings, SettingsError
 
 DATABASE = "pixdepot.db"  # SQLite's file in the data directory

@@ -9,29 +9,30 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from . import memory, model
-from .api import Api
+from .api.dispatch import Api
+from .api.endpoints import Services
+from .api.http import Route
+from .api.identity import Identity
 from .backends import DATABASE, opened_backend
-from .depot import Depot
-from .endpoints import Services
-from .errors import DepotMismatch
-from .http import Route
-from .identity import Identity
-from .images import ImageService
-from .inspection import Inspector
-from .limits import RateLimiter
-from .metrics import Metrics
-from .migrator import Migrator
-from .observed import observed
-from .ports import ImageRepository, ObjectStore
-from .rebuilder import Rebuilder
-from .reconciler import Reconciler
-from .recoverer import Recoverer
-from .reindexer import Reindexer
+from .domain import model
+from .domain.errors import DepotMismatch
+from .domain.ports import ImageRepository, ObjectStore
+from .machine import memory
+from .operations.depot import Depot
+from .operations.images import ImageService
+from .operations.inspection import Inspector
+from .operations.limits import RateLimiter
+from .operations.uploads import UploadService
 from .settings import Settings, SettingsError
-from .sweeper import Sweeper
-from .tracing import opened_tracer
-from .uploads import UploadService
+from .telemetry.metrics import Metrics
+from .telemetry.observed import observed
+from .telemetry.tracing import opened_tracer
+from .upkeep.migrator import Migrator
+from .upkeep.rebuilder import Rebuilder
+from .upkeep.reconciler import Reconciler
+from .upkeep.recoverer import Recoverer
+from .upkeep.reindexer import Reindexer
+from .upkeep.sweeper import Sweeper
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +157,7 @@ async def _opened_depot(
 
 
 def _described() -> Mapping[str, Any]:
-    from .openapi import document  # only those who ask for it need what makes it
+    from .api.openapi import document  # only those who ask for it need what makes it
 
     return document()
 
@@ -167,8 +168,8 @@ async def opened_identity(settings: Settings) -> AsyncIterator[Identity]:
     if settings.auth == "open":
         yield Identity()
         return
-    from .jwks import opened_keys
-    from .tokens import TokenVerifier
+    from .api.jwks import opened_keys
+    from .api.tokens import TokenVerifier
 
     async with opened_keys(settings.jwks_url) as keys:
         yield Identity(TokenVerifier(keys, settings.jwt_issuer, settings.jwt_audience).verify)

@@ -18,9 +18,12 @@ from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import BadHttpMethod, LineTooLong
 from yarl import URL
 
-from . import descriptors, logs, media
-from .api import Api
-from .errors import (
+from . import media
+from .api.dispatch import Api
+from .api.http import ApiRequest, ApiResponse, plain_path
+from .api.problems import problem
+from .api.scraping import metrics_route
+from .domain.errors import (
     DepotMismatch,
     FieldsTooLarge,
     InvalidRequest,
@@ -30,13 +33,12 @@ from .errors import (
     Unavailable,
     UriTooLong,
 )
-from .http import ApiRequest, ApiResponse, plain_path
-from .page import page_routes
-from .problems import problem
-from .reader import reader_routes
+from .machine import descriptors
 from .runtime import open_service
-from .scraping import metrics_route
 from .settings import Settings, SettingsError
+from .telemetry import logs
+from .web.gallery import page_routes
+from .web.reader import reader_routes
 
 logger = logging.getLogger(__name__)
 

@@ -47,7 +47,8 @@ def _port(_context: click.Context, option: click.Parameter, port: int) -> int:
 )
 def serve(host: str, port: int, data: Path | None) -> None:
     """Run the server until SIGTERM or Ctrl-C; what is in flight is finished."""
-    from service import logs, server
+    from service import server
+    from service.telemetry import logs
 
     logs.set_up(sys.stderr)
     chosen = settings()
@@ -144,6 +145,6 @@ def _enforced(row: "Enforced") -> str:
 @click.command()
 def openapi() -> None:
     """Print the API's description (OpenAPI 3.1)."""
-    from service.openapi import document
+    from service.api.openapi import document
 
     click.echo(json.dumps(document(), indent=2))

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
-from service.errors import PixdepotError, explained
+from service.domain.errors import PixdepotError, explained
 from service.settings import Settings, SettingsError
 
 if TYPE_CHECKING:

@@ -12,17 +12,17 @@ import click
 from .terminal import Tell, bars, data_option, log_stream, printing, run, settings
 
 if TYPE_CHECKING:
-    from service.reconciler import Reconciled
-    from service.recoverer import Recovered
     from service.runtime import Runtime
-    from service.sweeper import Swept
+    from service.upkeep.reconciler import Reconciled
+    from service.upkeep.recoverer import Recovered
+    from service.upkeep.sweeper import Swept
 
 
 @asynccontextmanager
 async def _opened_service(data: Path | None) -> AsyncIterator["Runtime"]:
     """Open the service that the settings name, which is there already; what it logs goes to standard error."""
-    from service import logs
     from service.runtime import open_service
+    from service.telemetry import logs
 
     logs.set_up(log_stream())
     async with open_service(settings(data), create=False) as runtime:
@@ -114,9 +114,9 @@ def recover(dry_run: bool, force: bool, data: Path | None, tell: Tell) -> None:
     Safe beside live traffic; one that is cut off goes on where it was. Titles, descriptions, tags and visibility
     are as they were when the image was published, or at the last `pixdepot reconcile`.
     """
-    from service import logs
-    from service.recoverer import Recovered
     from service.runtime import open_recoverer
+    from service.telemetry import logs
+    from service.upkeep.recoverer import Recovered
 
     logs.set_up(log_stream())
 
@@ -148,7 +148,7 @@ def reindex(data: Path | None, tell: Tell) -> None:
 
     Safe beside live traffic; one that is cut off goes on where it was.
     """
-    from service.model import Reindexed
+    from service.domain.model import Reindexed
 
     async def work() -> Reindexed:
         done = Reindexed(0)
@@ -174,7 +174,7 @@ def variants(rebuild: bool, data: Path | None, tell: Tell) -> None:
 
     Safe beside live traffic; one that is cut off goes on where it was. Links to old ones work until they expire.
     """
-    from service.rebuilder import Rebuilt
+    from service.upkeep.rebuilder import Rebuilt
 
     async def work() -> Rebuilt:
         done = Rebuilt()
@@ -213,9 +213,9 @@ def migrate(target: str, data: Path | None, dry_run: bool, tell: Tell) -> None:
     """
     from rich.filesize import decimal
 
-    from service import logs
-    from service.migrator import Migrated
     from service.runtime import open_migrator
+    from service.telemetry import logs
+    from service.upkeep.migrator import Migrated
 
     logs.set_up(log_stream())
     chosen = settings(data)

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from service.errors import Unavailable, explained
-from service.model import (
+from service.domain.errors import Unavailable, explained
+from service.domain.model import (
     CLAIM_LIFE,
     Adopt,
     Claim,

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zlib import crc32
 
-from service.model import (
+from service.domain.model import (
     Claim,
     Content,
     Details,
@@ -22,7 +22,7 @@ from service.model import (
     Visibility,
     fold,
 )
-from service.search import feed_of
+from service.domain.search import feed_of
 
 Item = Mapping[str, Mapping[str, Any]]
 Attributes = dict[str, dict[str, Any]]

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from service.errors import Unavailable
-from service.model import Details, Image, ImageQuery, Page, Position, State
-from service.search import Candidate, candidates, furthest_back, matches
+from service.domain.errors import Unavailable
+from service.domain.model import Details, Image, ImageQuery, Page, Position, State
+from service.domain.search import Candidate, candidates, furthest_back, matches
 
 from .items import Item, read_image, stamp, text, visibility
 from .session import together, translated

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from service.model import Details, Expected, Image, Original, State, Upload, milliseconds
+from service.domain.model import Details, Expected, Image, Original, State, Upload, milliseconds
 
 from .items import Attributes, Item, image_attributes, text, upload_item
 

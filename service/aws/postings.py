@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from service.errors import Unavailable, explained
-from service.model import Details, Image
-from service.search import terms
+from service.domain.errors import Unavailable, explained
+from service.domain.model import Details, Image
+from service.domain.search import terms
 
 from .items import Attributes, posting, stamp, text
 from .lists import BATCH_TRIES

@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 from botocore.exceptions import ClientError
 
-from service.errors import ObjectMissing
-from service.model import ByteStream, Downloads, Expected, SignedUpload, StoredObject, is_hidden
+from service.domain.errors import ObjectMissing
+from service.domain.model import ByteStream, Downloads, Expected, SignedUpload, StoredObject, is_hidden
 
 from .session import S3Access, error_code, together, translated
 from .signing import MAX_LIFETIME, Presigner, S3Signer

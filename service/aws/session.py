@@ -17,7 +17,7 @@ import aiohttp
 from aiobotocore.config import AioConfig
 from botocore.exceptions import BotoCoreError, ClientError, NoRegionError, ParamValidationError
 
-from service.errors import Unavailable
+from service.domain.errors import Unavailable
 from service.settings import Settings, SettingsError
 
 from . import refusals

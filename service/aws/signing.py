@@ -20,8 +20,8 @@ from hashlib import sha256
 from typing import Literal
 from urllib.parse import quote
 
-from service.errors import Unavailable
-from service.mac import Mac
+from service.domain.errors import Unavailable
+from service.domain.mac import Mac
 
 MAX_LIFETIME = 7 * 24 * 3600  # seconds; S3 takes no longer X-Amz-Expires
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from service.model import Position
+from service.domain.model import Position
 
 from .items import Item
 from .session import together

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from service.model import Adopt, Details, Image, Mended, Reindexed, State
-from service.search import feed_of, terms
+from service.domain.model import Adopt, Details, Image, Mended, Reindexed, State
+from service.domain.search import feed_of, terms
 
 from .items import CLAIM_TERM, Attributes, Item, posting, read_image, stamp, text
 from .originals import adopted_attributes, read_original

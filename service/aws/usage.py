@@ -14,7 +14,7 @@ from zlib import crc32
 
 from botocore.exceptions import ClientError
 
-from service.errors import Unavailable, explained
+from service.domain.errors import Unavailable, explained
 
 from .items import Attributes, Item, number, text
 from .session import error_code, together, translated

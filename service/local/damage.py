@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from threading import Timer
 
-from service.errors import Unavailable
+from service.domain.errors import Unavailable
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from importlib import resources
 from pathlib import Path
 from typing import TypeVar
 
-from service.errors import Unavailable
-from service.model import fold
+from service.domain.errors import Unavailable
+from service.domain.model import fold
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
-from service.errors import InsufficientStorage
+from service.domain.errors import InsufficientStorage
 
 from .failures import FULL, cause
 

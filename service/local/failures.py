@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from service.errors import InsufficientStorage, Unavailable
+from service.domain.errors import InsufficientStorage, Unavailable
 
 T = TypeVar("T")
 

@@ -17,8 +17,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
-from service.errors import InvalidImage, ObjectMissing, PreconditionFailed
-from service.model import ByteStream, Downloads, Expected, SignedUpload, StoredObject, is_hidden
+from service.domain.errors import InvalidImage, ObjectMissing, PreconditionFailed
+from service.domain.model import ByteStream, Downloads, Expected, SignedUpload, StoredObject, is_hidden
 
 from .disk import Disk
 from .failures import in_thread

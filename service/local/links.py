@@ -18,9 +18,9 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from urllib.parse import quote, urlencode
 
-from service.errors import Forbidden
-from service.mac import Mac
-from service.model import LATEST, Downloads, Expected, SignedUpload
+from service.domain.errors import Forbidden
+from service.domain.mac import Mac
+from service.domain.model import LATEST, Downloads, Expected, SignedUpload
 
 PREFIX = "/storage"
 

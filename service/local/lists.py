@@ -14,8 +14,8 @@ from typing import Any
 
 import orjson
 
-from service.model import Image, ImageQuery, Page, Position, fold
-from service.search import candidates, furthest_back, grams
+from service.domain.model import Image, ImageQuery, Page, Position, fold
+from service.domain.search import candidates, furthest_back, grams
 
 from .rows import IMAGE_COLUMNS, from_ms, list_order, read_image, to_ms
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from service.model import Claim, Content, Details, Expected, Failure, Image, State, Upload, Variant, fold
+from service.domain.model import Claim, Content, Details, Expected, Failure, Image, State, Upload, Variant, fold
 
 _EPOCH, _MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
 

@@ -16,8 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from service.errors import Unavailable
-from service.model import (
+from service.domain.errors import Unavailable
+from service.domain.model import (
     CLAIM_LIFE,
     Adopt,
     Claim,

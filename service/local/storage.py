@@ -3,10 +3,10 @@
 import hashlib
 from collections.abc import AsyncIterator
 
-from service.errors import Forbidden, InvalidRequest, TooLarge
-from service.forms import Part, form_parts
-from service.http import ApiRequest, ApiResponse, Route, representation
-from service.model import ByteStream
+from service.api.forms import Part, form_parts
+from service.api.http import ApiRequest, ApiResponse, Route, representation
+from service.domain.errors import Forbidden, InvalidRequest, TooLarge
+from service.domain.model import ByteStream
 
 from .files import LocalObjectStore
 from .links import PREFIX, Grant, LinkSigner

@@ -13,8 +13,8 @@ from functools import partial
 from traceback import clear_frames
 from typing import Literal, TypeVar
 
-from service.errors import InvalidImage, UnsupportedImage
-from service.memory import is_free
+from service.domain.errors import InvalidImage, UnsupportedImage
+from service.machine.memory import is_free
 
 from .types import IMAGE_TYPES, UNKNOWN_TYPE, check_declared, declared_type, download_name, sniff
 

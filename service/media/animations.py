@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 from PIL import Image
 from PIL.ImageFile import ImageFile
 
-from service.errors import InvalidImage
+from service.domain.errors import InvalidImage
 
 from . import Bytes
 from .parts import spliced

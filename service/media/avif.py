@@ -12,7 +12,7 @@ from io import BytesIO
 from itertools import count, islice, repeat
 from struct import error, iter_unpack, pack_into, unpack_from
 
-from service.errors import InvalidImage
+from service.domain.errors import InvalidImage
 
 from .surveys import FRAME_FLOOR
 

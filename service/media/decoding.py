@@ -12,7 +12,7 @@ from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from service.errors import InvalidImage
+from service.domain.errors import InvalidImage
 
 from . import Bytes, Picture
 from .animations import Animation

@@ -10,7 +10,7 @@ from struct import pack, unpack_from
 from PIL import Image
 from PIL.GifImagePlugin import GifImageFile
 
-from service.errors import InvalidImage
+from service.domain.errors import InvalidImage
 
 from . import Bytes
 from .animations import Animation, Disposal, Frame, outline

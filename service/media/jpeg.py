@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from itertools import chain, islice
 from struct import unpack_from
 
-from service.errors import InvalidImage
+from service.domain.errors import InvalidImage
 
 from .surveys import check_size
 

@@ -14,7 +14,7 @@ from itertools import accumulate
 from struct import unpack_from
 from typing import Any, BinaryIO
 
-from service.errors import InvalidImage
+from service.domain.errors import InvalidImage
 
 from . import Bytes
 from .avif import mended

@@ -11,7 +11,7 @@ from struct import pack, unpack_from
 
 from PIL import Image, PngImagePlugin
 
-from service.errors import InvalidImage
+from service.domain.errors import InvalidImage
 
 from . import Bytes
 from .animations import Animation, Disposal, Frame, outline

@@ -6,7 +6,7 @@ Pillow's own takes four times as long, for the same pixels but for the rounding:
 from PIL import Image
 from PIL.Image import Resampling
 
-from service.memory import is_free
+from service.machine.memory import is_free
 
 try:
     from cykooz_resizer import FilterType, ResizeAlg, ResizeOptions, Resizer

@@ -11,7 +11,7 @@ largest picture that the decoder is going to meet, 0 where the decoder will say 
 from collections.abc import Iterator
 from struct import unpack_from
 
-from service.errors import InvalidImage
+from service.domain.errors import InvalidImage
 
 # Each keeps the worst 10 MiB near 5 s of CPU, and is far above what cameras and encoders write.
 FRAME_FLOOR = 16_384  # pixels that every frame of an animation counts as: one of 1 x 1 takes 100 us too

@@ -9,7 +9,7 @@ from mimetypes import MimeTypes
 from pathlib import PurePath
 from types import MappingProxyType
 
-from service.errors import TypeMismatch
+from service.domain.errors import TypeMismatch
 
 # Media types, the extensions that each may have (the first is given to what has a wrong one), and aliases.
 _FORMATS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = MappingProxyType(

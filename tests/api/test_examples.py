@@ -9,7 +9,7 @@ from typing import Any
 import pybase64
 import pytest
 
-from service import examples
+from service.api import examples
 from tests.api.client import DESCRIPTION, Answer, ApiClient
 from tests.api.conftest import server_on_local
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from service.api import OPERATIONS
+from service.api.dispatch import OPERATIONS
 from tests.api.client import Answer, ApiClient, some_details
 from tests.api.conftest import Start, server_on_local
 from tests.forgeries import BAD_TOKENS

@@ -11,8 +11,8 @@ from service.media import inspect
 from tests.api.client import ApiClient
 from tests.api.conftest import Start
 from tests.pictures import oriented, picture, sha256_of
-from tests.unit.test_location import located
-from tests.unit.test_location_kinds import endless
+from tests.unit.media.test_location import located
+from tests.unit.media.test_location_kinds import endless
 
 DATA = picture(size=(1600, 1200))
 SIZES = {"thumb": (320, 240), "display": (1080, 810)}

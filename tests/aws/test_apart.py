@@ -11,9 +11,9 @@ import aioboto3
 import pytest
 
 from bootstrap.emulator import Emulator
-from service.errors import DepotMismatch
-from service.model import Details, now
-from service.pairing import MARK
+from service.domain.errors import DepotMismatch
+from service.domain.model import Details, now
+from service.operations.pairing import MARK
 from service.runtime import Runtime, open_service
 from service.settings import Settings, SettingsError
 from tests.api.conftest import served

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from service.errors import Unavailable
-from service.model import Content, Details, Expected, Image, Upload
+from service.domain.errors import Unavailable
+from service.domain.model import Content, Details, Expected, Image, Upload
 from service.runtime import Runtime, open_service
 from tests.api.client import ApiClient
 from tests.api.conftest import served

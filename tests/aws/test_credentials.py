@@ -11,7 +11,7 @@ from aiohttp import web
 
 from service.aws.s3 import S3ObjectStore
 from service.aws.session import opened_clients
-from service.errors import Unavailable
+from service.domain.errors import Unavailable
 from service.settings import Settings
 
 HOUR = timedelta(hours=1)

@@ -12,8 +12,8 @@ import aioboto3
 import pytest
 
 from bootstrap.emulator import Emulator
-from service import model
-from service.model import State
+from service.domain import model
+from service.domain.model import State
 from tests.api.client import ApiClient
 from tests.faults.sites import Site, on_aws
 from tests.pictures import picture

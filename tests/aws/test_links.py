@@ -15,16 +15,16 @@ import pytest
 
 from bootstrap.bucket import cors_rules
 from bootstrap.emulator import AccessKey
-from service import model
 from service.aws.s3 import S3ObjectStore
 from service.aws.session import Clients, opened_clients
 from service.backends import opened_backend
-from service.depot import Depot
-from service.errors import InvalidImage, ObjectMissing
-from service.inspection import Inspector
-from service.model import Details, Expected, SignedUpload
+from service.domain import model
+from service.domain.errors import InvalidImage, ObjectMissing
+from service.domain.model import Details, Expected, SignedUpload
+from service.operations.depot import Depot
+from service.operations.inspection import Inspector
+from service.operations.uploads import UploadService
 from service.settings import Settings
-from service.uploads import UploadService
 from tests.api.client import Answer, ApiClient
 from tests.aws.conftest import Storage
 from tests.aws.stand_in import Account, opened_in, sdk_environment

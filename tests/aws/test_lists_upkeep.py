@@ -10,11 +10,11 @@ import pytest
 
 from bootstrap.emulator import Emulator
 from bootstrap.policy import upkeep_policy
-from service import model
-from service.model import Details, ImageQuery, Mended, fold
-from service.reconciler import Reconciled
+from service.domain import model
+from service.domain.model import Details, ImageQuery, Mended, fold
+from service.domain.search import terms
 from service.runtime import Runtime, open_service
-from service.search import terms
+from service.upkeep.reconciler import Reconciled
 from tests.aws.stand_in import new_account
 from tests.pictures import picture
 
@@ -138,7 +138,7 @@ async def test_rows_that_were_folded_by_case_alone_are_folded_again(
 ) -> None:
     details = Details("ada", "İstanbul, ΑΘΉΝΑ: ﬁne", "photo.jpg", tags=("İzmir", "sea"))
     with monkeypatch.context() as before:
-        for module in ("service.search", "service.aws.items"):
+        for module in ("service.domain.search", "service.aws.items"):
             before.setattr(f"{module}.fold", str.casefold)
         image = await depot.runtime.api.services.images.upload(details, picture())
     old = await depot.rows()

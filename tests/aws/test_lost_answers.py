@@ -10,9 +10,9 @@ import pytest
 from aiohttp import web
 
 from bootstrap.emulator import Emulator
-from service import model
 from service.backends import Backend, opened_backend
-from service.model import State, Upload
+from service.domain import model
+from service.domain.model import State, Upload
 from tests.api.client import ApiClient
 from tests.api.conftest import served
 from tests.aws.stand_in import Account, new_account, opened_in

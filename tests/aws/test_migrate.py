@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from bootstrap.emulator import Emulator
-from service.depot import Depot
-from service.model import Details, Image, ImageQuery
+from service.domain.model import Details, Image, ImageQuery
+from service.operations.depot import Depot
 from service.runtime import Runtime, open_service
 from service.settings import Settings
 from tests.aws.stand_in import Account, new_account, opened_in

@@ -42,8 +42,15 @@ def test_a_zip_has_15_megabytes_at_most_and_25_with_pillow_s_wheel(built: Packag
 
 def test_it_holds_the_service_and_the_handlers_and_no_server_s_page(built: Package) -> None:
     names = {each.filename for each in entries(built)}
-    assert {"service/api.py", "lambda_adapter/api.py", "lambda_adapter/events.py"} <= names
-    others = ("tests/", "bootstrap/", "pixdepot/", "prometheus_client/", "service/page/", "service/reader/")
+    assert {"service/api/dispatch.py", "lambda_adapter/api.py", "lambda_adapter/events.py"} <= names
+    others = (
+        "tests/",
+        "bootstrap/",
+        "pixdepot/",
+        "prometheus_client/",
+        "service/web/gallery/",
+        "service/web/reader/",
+    )
     assert not [name for name in names if name.startswith(others)]
 
 

@@ -11,7 +11,7 @@ from bootstrap.emulator import Emulator
 from bootstrap.policy import upkeep_policy
 from service.aws.session import opened_clients
 from service.aws.usage import Usage
-from service.model import Details, Mended
+from service.domain.model import Details, Mended
 from service.runtime import Runtime, open_service
 from service.settings import Settings
 from tests.aws.stand_in import Account, new_account, opened_in

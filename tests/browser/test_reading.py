@@ -11,7 +11,7 @@ import pytest
 from playwright.async_api import Browser, Locator, Page, expect
 
 from bootstrap.emulator import Emulator
-from service.openapi import document
+from service.api.openapi import document
 from tests.api.client import ApiClient
 from tests.browser.conftest import Clock, aws_service, local_service
 from tests.issuer import running_issuer

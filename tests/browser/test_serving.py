@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bootstrap.emulator import Emulator
-from service.page import page_files
+from service.web.gallery import page_files
 from tests.api.client import Answer, ApiClient
 from tests.api.conftest import lambda_on_local
 from tests.api.gateway import http_event

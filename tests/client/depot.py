@@ -12,7 +12,7 @@ from aiohttp import web
 from multidict import CIMultiDictProxy
 
 from pixdepot import Client
-from service import model
+from service.domain import model
 from service.runtime import open_service
 from service.server import answering, listen
 from service.settings import Settings

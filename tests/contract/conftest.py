@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from bootstrap.emulator import Emulator
-from service import model
 from service.backends import Backend, opened_backend
-from service.pairing import Pairing
-from service.ports import ImageRepository, ObjectStore
+from service.domain import model
+from service.domain.ports import ImageRepository, ObjectStore
+from service.operations.pairing import Pairing
 from service.settings import Settings
 from tests.aws.stand_in import Account, account_on, new_bucket, opened_in
 from tests.servers.localstack import LocalStack

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from service import model
 from service.backends import Backend
-from service.depot import Claimed, Depot
-from service.errors import IdempotencyMismatch, ImageGone, InFlight
-from service.images import ImageService
-from service.inspection import Inspector
-from service.model import Details, Expected, Image, ImageQuery, State
+from service.domain import model
+from service.domain.errors import IdempotencyMismatch, ImageGone, InFlight
+from service.domain.model import Details, Expected, Image, ImageQuery, State
+from service.operations.depot import Claimed, Depot
+from service.operations.images import ImageService
+from service.operations.inspection import Inspector
+from service.operations.uploads import UploadService
 from service.settings import Settings
-from service.sweeper import Sweeper
-from service.uploads import UploadService
+from service.upkeep.sweeper import Sweeper
 from tests.pictures import picture, sha256_of
 
 DATA = picture()

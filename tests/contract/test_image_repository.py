@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import uuid_utils
 
-from service.model import (
+from service.domain.model import (
     CLAIM_LIFE,
     GRACE,
     Claim,
@@ -26,7 +26,7 @@ from service.model import (
     milliseconds,
     now,
 )
-from service.ports import ImageRepository
+from service.domain.ports import ImageRepository
 
 NOON = datetime(2025, 9, 15, 12, tzinfo=UTC)
 

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service import model
 from service.backends import Backend, opened_backend
-from service.model import Image, ImageQuery, Position, State, fold
-from service.ports import ImageRepository
+from service.domain import model
+from service.domain.model import Image, ImageQuery, Position, State, fold
+from service.domain.ports import ImageRepository
 from service.settings import Settings
 from tests.aws.stand_in import Account
 from tests.contract.test_image_repository import an_upload, published

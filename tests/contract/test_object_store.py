@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from service import notes
-from service.errors import ObjectMissing
-from service.model import Expected
-from service.ports import ObjectStore
+from service.domain import notes
+from service.domain.errors import ObjectMissing
+from service.domain.model import Expected
+from service.domain.ports import ObjectStore
 
 
 def new_key() -> str:

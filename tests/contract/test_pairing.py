@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from bootstrap.emulator import Emulator
-from service.errors import DepotMismatch, TooManyOrphans
-from service.http import ApiRequest
-from service.model import Details, Page
-from service.pairing import MARK
-from service.quarantine import Quarantine
+from service.api.http import ApiRequest
+from service.domain.errors import DepotMismatch, TooManyOrphans
+from service.domain.model import Details, Page
+from service.operations.pairing import MARK
 from service.runtime import Runtime
 from service.settings import SettingsError
+from service.upkeep.quarantine import Quarantine
 from tests.faults.depots import Place, on_aws, on_local, tomorrow
 from tests.pictures import picture
 

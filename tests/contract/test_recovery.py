@@ -6,12 +6,12 @@ from datetime import timedelta
 
 import pytest
 
-from service import model
-from service.depot import Depot
-from service.errors import DepotMismatch
-from service.model import Expected, Image, State, Upload
-from service.recoverer import Recovered
+from service.domain import model
+from service.domain.errors import DepotMismatch
+from service.domain.model import Expected, Image, State, Upload
+from service.operations.depot import Depot
 from service.runtime import Runtime
+from service.upkeep.recoverer import Recovered
 from tests.contract.test_pairing import DETAILS, fill, keys, place
 from tests.faults.depots import Place, tomorrow
 from tests.faults.sites import everything

@@ -13,16 +13,16 @@ import pytest
 
 from bootstrap.emulator import Emulator
 from bootstrap.policy import upkeep_policy
-from service import model
-from service.depot import Depot
-from service.errors import PixdepotError, Unavailable
-from service.inspection import Inspector
-from service.model import Details, Expected, Image, ImageQuery
-from service.ports import ImageRepository
-from service.rebuilder import Rebuilder
-from service.reconciler import Reconciled
+from service.domain import model
+from service.domain.errors import PixdepotError, Unavailable
+from service.domain.model import Details, Expected, Image, ImageQuery
+from service.domain.ports import ImageRepository
+from service.operations.depot import Depot
+from service.operations.inspection import Inspector
 from service.runtime import Runtime, open_service
 from service.settings import Settings
+from service.upkeep.rebuilder import Rebuilder
+from service.upkeep.reconciler import Reconciled
 from tests.aws.stand_in import new_account, opened_in
 from tests.pictures import picture
 

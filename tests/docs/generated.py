@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bootstrap.policy import service_policy
-from service import errors
-from service.errors import PixdepotError
-from service.openapi import document
+from service.api.openapi import document
+from service.domain import errors
+from service.domain.errors import PixdepotError
 from service.settings import Settings, described
 from tests.docs.costs import tables
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import platformdirs
 
 from bootstrap.emulator import Emulator
-from service.model import Details
+from service.domain.model import Details
 from service.runtime import open_service
 from service.settings import Settings
 from tests.aws.on_lambda import package

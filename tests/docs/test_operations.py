@@ -15,7 +15,7 @@ from tests.docs.pages import runs, typed
 from tests.pictures import picture, sha256_of
 from tests.process.servers import serving
 from tests.servers.disks import mounted
-from tests.unit.test_damage import write_over
+from tests.unit.local.test_damage import write_over
 
 _MIB = 2**20
 

@@ -19,9 +19,9 @@ from unittest import mock
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from service import jsonbody
-from service.errors import InvalidBase64, InvalidJson, PixdepotError, TooLarge
-from service.jsonbody import MAX_DEPTH, Base64Image, JsonBody, loads
+from service.api import jsonbody
+from service.api.jsonbody import MAX_DEPTH, Base64Image, JsonBody, loads
+from service.domain.errors import InvalidBase64, InvalidJson, PixdepotError, TooLarge
 from tests.faults.tally import Tally
 
 KIB = 1024

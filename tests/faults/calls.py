@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bootstrap.emulator import Emulator
-from service.errors import Unavailable
+from service.domain.errors import Unavailable
 from tests.api.client import Answer, ApiClient
 from tests.faults.sites import Site, left_over, on_aws
 from tests.faults.tally import Tally

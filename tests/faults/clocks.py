@@ -11,16 +11,16 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from bootstrap.emulator import Emulator
-from service import model
-from service.clocks import SteadyClock
-from service.depot import Depot
-from service.errors import ImageGone, NotFound
-from service.images import ImageService
-from service.inspection import Inspector
-from service.model import Details, Expected
+from service.domain import model
+from service.domain.clocks import SteadyClock
+from service.domain.errors import ImageGone, NotFound
+from service.domain.model import Details, Expected
+from service.operations.depot import Depot
+from service.operations.images import ImageService
+from service.operations.inspection import Inspector
+from service.operations.uploads import UploadService
 from service.settings import Settings
-from service.sweeper import Sweeper
-from service.uploads import UploadService
+from service.upkeep.sweeper import Sweeper
 from tests.faults.sites import Site, left_over, on_aws, on_local
 from tests.faults.tally import Tally
 from tests.pictures import picture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bootstrap.emulator import Emulator
 from bootstrap.policy import upkeep_policy
-from service import model
+from service.domain import model
 from service.runtime import Runtime, open_service
 from service.settings import Settings
 from tests.aws.stand_in import new_account, opened_in

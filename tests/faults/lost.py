@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bootstrap.emulator import Emulator
-from service import model
-from service.errors import ObjectMissing, PixdepotError
-from service.migrator import Migrator
-from service.model import Details, Expected, Upload
+from service.domain import model
+from service.domain.errors import ObjectMissing, PixdepotError
+from service.domain.model import Details, Expected, Upload
 from service.runtime import Runtime
 from service.settings import SettingsError
+from service.upkeep.migrator import Migrator
 from tests.faults.depots import Place, on_aws, on_local
 from tests.faults.tally import Tally
 from tests.pictures import picture, sha256_of

@@ -27,7 +27,7 @@ from hypothesis.stateful import (
 )
 
 from bootstrap.emulator import Emulator
-from service import model
+from service.domain import model
 from service.runtime import Runtime, open_service
 from service.settings import Settings
 from tests.aws.stand_in import new_account, opened_in, sdk_environment

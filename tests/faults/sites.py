@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from bootstrap.emulator import Emulator
-from service import model
-from service.depot import Depot
-from service.model import Image
+from service.domain import model
+from service.domain.model import Image
+from service.operations.depot import Depot
 from service.runtime import Runtime, open_service
 from service.settings import Settings
 from tests.api.client import ApiClient

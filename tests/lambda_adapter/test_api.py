@@ -13,9 +13,9 @@ import pytest
 from lambda_adapter.api import PAYLOAD_BYTES, ApiHandler
 from lambda_adapter.environment import Environment
 from lambda_adapter.senders import UnsupportedEvent
-from service.api import Api
-from service.http import ApiRequest, ApiResponse, Route
-from service.model import Details
+from service.api.dispatch import Api
+from service.api.http import ApiRequest, ApiResponse, Route
+from service.domain.model import Details
 from service.settings import Settings
 from tests.api.client import form, some_details
 from tests.api.gateway import BASE_URL, Context, Event, http_event, rest_event

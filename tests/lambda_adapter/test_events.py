@@ -13,8 +13,8 @@ from bootstrap.processes import free_port
 from lambda_adapter.environment import Environment
 from lambda_adapter.events import EventHandler
 from lambda_adapter.senders import UnsupportedEvent
-from service.errors import Unavailable
-from service.model import Details, Expected
+from service.domain.errors import Unavailable
+from service.domain.model import Details, Expected
 from service.settings import Settings
 from tests.api.client import some_details
 from tests.api.gateway import Context

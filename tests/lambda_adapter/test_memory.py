@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from lambda_adapter.api import PAYLOAD_BYTES
-from service.memory import MIB
+from service.machine.memory import MIB
 from tests.api.client import some_details
 from tests.aws.stand_in import Account
 from tests.lambda_adapter import shapes

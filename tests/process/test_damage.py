@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.process.servers import PIXDEPOT, run, serving
-from tests.unit.test_damage import write_over, written_over
+from tests.unit.local.test_damage import write_over, written_over
 
 UNAVAILABLE = (503, "unavailable")
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from service import model
-from service.errors import Unavailable
+from service.domain import model
+from service.domain.errors import Unavailable
 from service.runtime import open_service
 from service.settings import Settings
 from tests.pictures import picture

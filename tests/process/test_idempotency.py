@@ -11,8 +11,8 @@ from pathlib import Path
 
 import aiohttp
 
-from service import model
-from service.model import GRACE
+from service.domain import model
+from service.domain.model import GRACE
 from service.runtime import open_service
 from service.settings import Settings
 from tests.api.client import Answer, ApiClient

@@ -9,7 +9,7 @@ import pytest
 
 from bootstrap.emulator import Emulator
 from bootstrap.policy import service_policy
-from service.model import GRACE, Details, Expected, Upload, now
+from service.domain.model import GRACE, Details, Expected, Upload, now
 from service.runtime import open_service
 from tests.aws.stand_in import Account, new_account, opened_in
 from tests.process.servers import PIXDEPOT, Finished, run, serving

@@ -14,53 +14,25 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("service", "lambda_adapter", "bootstrap", "pixdepot")
 
-# Each floor stands on those above it in this list; what is on one floor may lean on its neighbours.
-FLOORS = [
-    {
-        *("model", "errors", "settings", "logs", "limits", "memory", "metrics", "mac", "tracing"),
-        *("descriptors", "clocks", "patience", "disposition", "prometheus"),
-    },
-    {"http", "fingerprints", "jsonbody", "forms", "media", "search", "jwks", "tokens"},
-    {
-        "admission",
-        "inspection",
-        "observed",
-        "notes",
-        "pairing",
-        "quarantine",
-        "ports",
-        "depot",
-        "undoing",
-        "images",
-        "uploads",
-        "sweeper",
-        "reconciler",
-        "reindexer",
-        "rebuilder",
-        "migrator",
-        "recoverer",
-    },
-    {
-        "fields",
-        "schemas",
-        "identity",
-        "scraping",
-        "bodies",
-        "problems",
-        "cors",
-        "endpoints",
-        "api",
-        "examples",
-        "openapi",
-    },
-    {"static"},
-    {"backends", "runtime", "page", "reader"},
-    {"server"},
-    {"__main__"},
+# Each wing stands on those before it, and imports nothing of those behind it. What is no folder is a file.
+WINGS = [
+    *("settings", "domain", "machine", "media", "telemetry", "operations", "upkeep", "api", "web"),
+    *("local", "aws", "backends", "runtime", "server", "__main__"),
 ]
+# What some may not import although it stands before them.
+NOT_FOR = {
+    "domain": {"settings"},
+    "machine": {"settings", "domain"},
+    "media": {"settings"},
+    "telemetry": {"machine", "media"},
+    "api": {"machine", "upkeep"},
+    "web": {"machine", "media", "operations", "upkeep"},
+    "local": {"machine", "media", "telemetry", "operations", "upkeep", "api", "web"},
+    "aws": {"machine", "media", "telemetry", "operations", "upkeep", "api", "web", "local"},
+}
+# The local backend's routes stand in for S3's own endpoint, so they speak HTTP.
+BUT = {"service.local.storage": {"service.api.http", "service.api.forms"}}
 BACKENDS = ("service.local", "service.aws")
-BACKENDS_MAY_USE = {"service.model", "service.errors", "service.settings", "service.search", "service.mac"}
-STORAGE_ROUTES_MAY_USE = {"service.http", "service.forms"}
 SKINS = {"service.server": {"pixdepot.commands"}, "lambda_adapter": {"bootstrap"}}
 
 
@@ -105,30 +77,29 @@ def ours(name: str) -> bool:
     return any(within(name, package) for package in PACKAGES)
 
 
-def room(name: str) -> str:
-    """Return the file or folder of the service that a module is in."""
+def wing(name: str) -> str:
+    """Return the folder or file of the service that a module is in."""
     return name.split(".")[1]
 
 
-def floor(name: str) -> int:
-    return next(n for n, rooms in enumerate(FLOORS) if room(name) in rooms)
+SERVICE = sorted(name for name in modules() if within(name, "service") and name != "service")
 
 
-CORE = sorted(
-    name for name in modules() if within(name, "service") and name != "service" and not name.startswith(BACKENDS)
-)
+def test_every_module_of_the_service_has_its_wing() -> None:
+    assert {wing(name) for name in SERVICE} == {*WINGS}
 
 
-def test_every_module_of_the_service_has_its_floor() -> None:
-    placed = [name for rooms in FLOORS for name in rooms]
-    assert sorted(placed) == sorted({room(name) for name in CORE})
+@pytest.mark.parametrize("name", SERVICE)
+def test_a_module_imports_of_wings_before_its_own(name: str) -> None:
+    own = wing(name)
+    may = {*WINGS[: WINGS.index(own) + 1]} - NOT_FOR.get(own, set())
+    others = {each for each in imports(name) if within(each, "service")} - {"service"} - BUT.get(name, set())
+    assert {each for each in others if wing(each) not in may} == set()
 
 
-@pytest.mark.parametrize("name", CORE)
-def test_a_module_stands_on_those_below_it(name: str) -> None:
-    for each in imports(name):
-        if within(each, "service") and not each.startswith(BACKENDS):
-            assert floor(each) <= floor(name), f"{name} imports {each}"
+def test_each_wing_says_what_lives_there_and_what_it_may_import() -> None:
+    for name in {f"service.{each}" for each in WINGS if is_package(f"service.{each}")}:
+        assert len((ast.get_docstring(modules()[name]) or "").splitlines()) >= 3, name
 
 
 def test_nothing_is_imported_in_a_circle() -> None:
@@ -140,30 +111,21 @@ def test_nothing_is_imported_in_a_circle() -> None:
     TopologicalSorter(at_load).prepare()
 
 
-@pytest.mark.parametrize("name", sorted(name for name in modules() if name.startswith(BACKENDS)))
-def test_a_backend_knows_the_domain_and_nothing_of_the_api(name: str) -> None:
-    allowed = BACKENDS_MAY_USE | (STORAGE_ROUTES_MAY_USE if name == "service.local.storage" else set())
-    backend = next(each for each in BACKENDS if within(name, each))
-    used = {each for each in imports(name) if ours(each)}
-    assert {each for each in used if not within(each, backend)} <= allowed
-
-
 def test_in_the_service_only_one_module_knows_the_backends() -> None:
-    assert {name for name in CORE if any(each.startswith(BACKENDS) for each in imports(name))} == {
-        "service.backends"
-    }
+    knowing = {name for name in SERVICE if any(each.startswith(BACKENDS) for each in imports(name))}
+    assert {name for name in knowing if not name.startswith(BACKENDS)} == {"service.backends"}
 
 
 def test_only_media_imports_pillow() -> None:
     importing = {name for name in modules() if any(within(each, "PIL") for each in imports(name))}
-    rooms = ("animations", "colour", "decoding", "gif", "png", "png_pixels", "resizing", "variants")
-    assert importing == {f"service.media.{each}" for each in rooms}
+    modules_of_media = ("animations", "colour", "decoding", "gif", "png", "png_pixels", "resizing", "variants")
+    assert importing == {f"service.media.{each}" for each in modules_of_media}
 
 
 def test_only_tracing_imports_opentelemetry_and_only_prometheus_its_client() -> None:
-    for library, room in (("opentelemetry", "service.tracing"), ("prometheus_client", "service.prometheus")):
+    for library, name in (("opentelemetry", "tracing"), ("prometheus_client", "prometheus")):
         importing = {name for name in modules() if any(within(each, library) for each in imports(name))}
-        assert importing == {room}
+        assert importing == {f"service.telemetry.{name}"}
 
 
 def test_only_the_aws_backend_and_bootstrap_speak_to_aws() -> None:
@@ -193,7 +155,7 @@ def test_the_client_needs_nothing_of_the_service_and_no_library_but_aiohttp() ->
 
 
 def test_errors_and_model_need_the_standard_library_only() -> None:
-    for name in ("service.errors", "service.model", "service.settings"):
+    for name in ("service.domain.errors", "service.domain.model", "service.settings"):
         assert {each.partition(".")[0] for each in imports(name)} <= sys.stdlib_module_names
 
 

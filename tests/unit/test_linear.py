@@ -16,22 +16,22 @@ from marshmallow import ValidationError
 from multipart import PushMultipartParser
 
 from lambda_adapter.api import _query
-from service.disposition import content_disposition
-from service.errors import PixdepotError
-from service.fields import DateBound, Filename, TagFilter, Tags, Text, WholeNumber
-from service.forms import media_type
-from service.http import ApiRequest, Route, if_match, not_modified, requested_span
-from service.identity import bearer_token
-from service.jsonbody import JsonBody, loads
+from service.api.fields import DateBound, Filename, TagFilter, Tags, Text, WholeNumber
+from service.api.forms import media_type
+from service.api.http import ApiRequest, Route, if_match, not_modified, requested_span
+from service.api.identity import bearer_token
+from service.api.jsonbody import JsonBody, loads
+from service.api.tokens import _key_id
+from service.domain.disposition import content_disposition
+from service.domain.errors import PixdepotError
+from service.domain.model import ImageQuery, now
+from service.domain.search import decode_cursor
 from service.local.links import LinkSigner
 from service.media import declared_type, inspect, without_location
 from service.media.exif import exif_orientation
-from service.model import ImageQuery, now
-from service.search import decode_cursor
-from service.tokens import _key_id
 from tests.pictures import chunk, picture
-from tests.unit.test_location import box, track
-from tests.unit.test_location_kinds import in_jpeg, in_png, in_webp
+from tests.unit.media.test_location import box, track
+from tests.unit.media.test_location_kinds import in_jpeg, in_png, in_webp
 
 KIB = 1024
 TIMES, MOST = 8, 24  # so much larger, so much slower at most: quadratic would be 64

@@ -56,7 +56,7 @@ def test_it_has_every_file_of_its_packages_and_no_other(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     ours = [name for name in names if ".dist-info/" not in name]
     assert sorted(ours) == sorted(tracked)
-    assert {"pixdepot/py.typed", "pixdepot/client.py", "service/page/index.html"} <= set(ours)
+    assert {"pixdepot/py.typed", "pixdepot/client.py", "service/web/gallery/index.html"} <= set(ours)
     assert not [name for name in names if "test" in name or "benchmark" in name]
     assert wheel.stat().st_size < 2**20
 

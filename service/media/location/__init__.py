@@ -10,7 +10,7 @@ and the small ones (segments, directories, boxes, tags of XMP) are limited in nu
 
 from collections.abc import Iterator
 
-from service.errors import InvalidImage
+from service.domain.errors import InvalidImage
 from service.media import Bytes
 
 from .boxes import clean_avif

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from struct import unpack_from
 from types import MappingProxyType
 
-from service.errors import InvalidImage
+from service.domain.errors import InvalidImage
 from service.media.avif import extents_of, samples_of
 
 from . import exif, xmp

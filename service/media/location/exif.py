@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from struct import calcsize, pack, unpack_from
 from types import MappingProxyType
 
-from service.errors import InvalidImage
+from service.domain.errors import InvalidImage
 from service.media.exif import exif_orientation
 
 from .effort import Effort

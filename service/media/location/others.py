@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Iterator
 from struct import unpack_from
 
-from service.errors import InvalidImage
+from service.domain.errors import InvalidImage
 
 from . import exif, xmp
 from .effort import Effort

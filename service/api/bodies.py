@@ -1,0 +1,137 @@
+"""Reading request bodies: JSON documents, and pictures in JSON or in forms, as they stream in."""
+
+from collections.abc import Sequence
+from io import BytesIO
+from typing import Any
+
+from marshmallow import Schema
+
+from service.domain.errors import InvalidRequest, TooLarge, UnsupportedMediaType
+from service.media import declared_type
+
+from .forms import Part, form_parts, media_type
+from .http import ApiRequest
+from .jsonbody import Base64Image, JsonBody, loads
+from .schemas import ImageBody, ImageForm, load, split_tags
+
+_FORM_FIELDS = tuple(ImageForm().fields)
+_SEE_ERRORS = "See errors for what is wrong with each field."
+DOCUMENT_BYTES = 64 * 1024  # of JSON, or of a form, beside the picture itself
+
+
+async def read_json(request: ApiRequest, schema: Schema) -> dict[str, Any]:
+    """Return what the schema makes of a JSON body.
+
+    Raises UnsupportedMediaType, TooLarge, InvalidJson and what `schemas.load` raises.
+    """
+    if _body_type(request) != "application/json":
+        raise UnsupportedMediaType("Send the body as application/json.")
+    return load(schema, loads(await request.read(DOCUMENT_BYTES)))
+
+
+def check_picture(request: ApiRequest, max_bytes: int) -> None:
+    """Raise UnsupportedMediaType or TooLarge where the head tells that `read_picture` would; reads nothing."""
+    kind = _body_type(request)
+    if kind not in {"application/json", "multipart/form-data"}:
+        raise UnsupportedMediaType("Send the body as application/json or multipart/form-data.")
+    request.refuse_over(((max_bytes + 2) // 3 * 4 if kind == "application/json" else max_bytes) + DOCUMENT_BYTES)
+
+
+async def read_picture(
+    request: ApiRequest, max_bytes: int, partial: Sequence[str]
+) -> tuple[dict[str, Any], Base64Image]:
+    """Return an upload's details, and its picture of up to `max_bytes` bytes, which is held in memory once.
+
+    The request has passed `check_picture`. The fields in `partial` may be missing. Raises as `read_json` does, and
+    InvalidBase64.
+    """
+    if _body_type(request) == "application/json":
+        loaded = load(ImageBody(partial=partial), await _read_base64(request, max_bytes))
+        return loaded, loaded.pop("image_data")
+    loaded = load(ImageForm(partial=partial), await _read_form(request, max_bytes))
+    return loaded, loaded.pop("file")
+
+
+def _body_type(request: ApiRequest) -> str:
+    """Return the body's media type; none is taken for JSON, since everything else here is."""
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise UnsupportedMediaType("Send the body without a content-encoding.")
+    kind, parameters = media_type(request.headers.get("content-type") or "application/json")
+    if parameters.get("charset", "utf-8").lower() not in {"utf-8", "utf8", "us-ascii"}:
+        raise UnsupportedMediaType("Send text as UTF-8.")
+    return kind
+
+
+class _Buffer(BytesIO):
+    """A buffer that doubles its room when it is full, up to `most` bytes.
+
+    BytesIO itself takes an eighth more, and copies what it has each time; and room for all of it at once would hold
+    up the event loop, where many uploads begin in the same moment.
+    """
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most, self._room = most, 0
+
+    def write(self, data: Any) -> int:
+        """Write at the end."""
+        at = self.tell()
+        end = at + len(data)
+        if end > self._room:
+            self._room = max(end, min(2 * self._room, self._most))
+            self.seek(self._room - 1)
+            super().write(b"\0")
+            self.seek(at)
+        return super().write(data)
+
+
+def _buffer(request: ApiRequest, max_bytes: int) -> BytesIO:
+    """Return a buffer for the picture that a request brings."""
+    return _Buffer(min(request.content_length or max_bytes, max_bytes))
+
+
+async def _read_base64(request: ApiRequest, max_bytes: int) -> object:
+    reader = JsonBody(limit=max_bytes, buffer=_buffer(request, max_bytes))
+    async for chunk in request.body:
+        reader.feed(chunk)
+    return reader.close()
+
+
+async def _read_form(request: ApiRequest, max_bytes: int) -> dict[str, Any]:
+    form: dict[str, Any] = {}
+    filename: str | None = None
+    tags: list[str] = []
+    async for part in form_parts(request):
+        if part.name not in _FORM_FIELDS:
+            raise _misplaced(part)
+        if part.name in form:
+            raise InvalidRequest(_SEE_ERRORS, {part.name: ["Must be given once."]})
+        if part.name == "file":
+            filename = part.filename
+            form["file"] = await _read_file(part, _buffer(request, max_bytes), max_bytes)
+        elif part.name == "tags":
+            tags += split_tags(await part.text())
+        else:
+            form[part.name] = await part.text()
+    return {
+        **({"filename": filename} if filename is not None else {}),
+        **form,
+        **({"tags": tags} if tags else {}),
+    }
+
+
+def _misplaced(part: Part) -> InvalidRequest:
+    """Return the error for a part whose name is not a field. It stays unread, since it may be a whole picture."""
+    errors = {"_unknown": [f"There are fields that do not exist; the fields are: {', '.join(_FORM_FIELDS)}."]}
+    if part.filename is not None:
+        errors["file"] = ["Send the picture in the form field named file."]
+    return InvalidRequest(_SEE_ERRORS, errors)
+
+
+async def _read_file(part: Part, buffer: BytesIO, max_bytes: int) -> Base64Image:
+    async for chunk in part.chunks:
+        buffer.write(chunk)
+        if buffer.tell() > max_bytes:
+            raise TooLarge(f"A picture may have {max_bytes:,} bytes.")
+    buffer.truncate()
+    return Base64Image(buffer.getvalue(), declared_type(part.content_type, part.filename))

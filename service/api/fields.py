@@ -1,0 +1,212 @@
+"""The kinds of field that requests and answers are made of, and what each refuses."""
+
+import re
+import unicodedata
+from contextlib import suppress
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+from marshmallow import ValidationError, fields
+
+from service.domain.errors import InvalidFilename, InvalidRequest, InvalidTags
+from service.domain.model import fold, milliseconds
+from service.media import IMAGE_TYPES, UNKNOWN_TYPE, declared_type
+
+from .jsonbody import Base64Image
+
+_MARKS = 30  # on one character
+FILENAME_BYTES = 255
+TAGS, TAG_LENGTH = 20, 50
+
+_BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
+
+
+class Complaint(str):
+    """A message about a field whose failure has a code of its own."""
+
+    kind: type[InvalidRequest]
+
+    def __new__(cls, message: str, kind: type[InvalidRequest]) -> "Complaint":
+        """Return the message, marked with the error it amounts to."""
+        complaint = super().__new__(cls, message)
+        complaint.kind = kind
+        return complaint
+
+
+def _composed(text: str | None) -> str:
+    """Return the text in NFC, so that what looks the same is the same. Raises ValidationError.
+
+    Marks in a row are sorted in quadratic time: 64 KiB of them would take a second. So there may be as many as in
+    Unicode's stream-safe text (UAX #15 section 13), which no language comes near.
+    """
+    text = text or ""
+    marks = 0
+    for character in "" if text.isascii() else text:
+        marks = marks + 1 if unicodedata.combining(character) else 0
+        if marks > _MARKS:
+            raise ValidationError(f"Has too many combining marks on one character: at most {_MARKS} are allowed.")
+    return unicodedata.normalize("NFC", text)
+
+
+class Text(fields.String):
+    """One line of text, NFC, trimmed; `lines` allows line breaks and tabs; `most` counts characters."""
+
+    def __init__(self, *, most: int, lines: bool = False, **options: Any) -> None:
+        super().__init__(metadata={"maxLength": most, **options.pop("metadata", {})}, **options)
+        self.most, self.lines = most, lines
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> str:
+        text = _composed(super()._deserialize(value, attr, data, **options)).strip()
+        if any(unicodedata.category(c) in {"Cc", "Cs"} and not (self.lines and c in "\n\r\t") for c in text):
+            raise ValidationError("Control characters are not allowed.")
+        if not text and self.required:
+            raise ValidationError("Must not be blank.")
+        if len(text) > self.most:
+            raise ValidationError(f"May have {self.most:,} characters.")
+        return text
+
+
+class Filename(fields.String):
+    """A file's name without any path, safe to give back to every system."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> str:
+        name = _composed(super()._deserialize(value, attr, data, **options)).strip(" ")
+        if not name.strip():
+            raise ValidationError("Must not be blank.")
+        if any(unicodedata.category(c) in {"Cc", "Cs"} or c in _BIDI_CONTROLS for c in name):
+            raise ValidationError(Complaint("Control characters are not allowed.", InvalidFilename))
+        if "/" in name or "\\" in name or name in {".", ".."}:
+            raise ValidationError(Complaint("Must be a name, not a path.", InvalidFilename))
+        if _RESERVED.fullmatch(name):
+            raise ValidationError(Complaint("Some systems reserve this name.", InvalidFilename))
+        if len(name.encode()) > FILENAME_BYTES:
+            raise ValidationError(f"May have {FILENAME_BYTES} bytes of UTF-8.")
+        return name
+
+
+class Tags(fields.List[str]):
+    """Up to 20 tags, in the order and spelling given; of two that differ in case only, the first counts."""
+
+    def __init__(self, **options: Any) -> None:
+        metadata = {"maxItems": TAGS, **options.pop("metadata", {})}
+        super().__init__(fields.String(metadata={"maxLength": TAG_LENGTH}), metadata=metadata, **options)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Any:
+        kept: dict[str, str] = {}
+        for each in super()._deserialize(value, attr, data, **options):
+            tag = _composed(each).strip()
+            _check_tag(tag)
+            kept.setdefault(fold(tag), tag)
+        if len(kept) > TAGS:
+            raise ValidationError(Complaint(f"There may be {TAGS} tags.", InvalidTags))
+        return tuple(kept.values())
+
+
+def _check_tag(tag: str) -> None:
+    if not tag or "," in tag or any(unicodedata.category(c) in {"Cc", "Cs"} for c in tag):
+        message = "A tag must not be blank, nor have commas or control characters."
+        raise ValidationError(Complaint(message, InvalidTags))
+    if len(tag) > TAG_LENGTH:
+        raise ValidationError(Complaint(f"A tag may have {TAG_LENGTH} characters.", InvalidTags))
+
+
+class TagFilter(fields.String):
+    """The tags to look for, with commas between; of two that differ in case only, one."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Any:
+        text = super()._deserialize(value, attr, data, **options)
+        tags = {_composed(tag).strip() for tag in text.split(",")} - {""}
+        try:
+            for tag in tags:
+                _check_tag(tag)
+        except ValidationError as error:
+            raise ValidationError(str(error.messages[0])) from error
+        kept = {fold(tag): tag for tag in sorted(tags)}
+        if len(kept) > TAGS:
+            raise ValidationError(f"There may be {TAGS} tags.")
+        return tuple(kept.values())
+
+
+class DeclaredType(fields.String):
+    """The media type of a picture as its client declares it: one of IMAGE_TYPES, else UNKNOWN_TYPE."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> str:
+        known = declared_type(super()._deserialize(value, attr, data, **options)) or UNKNOWN_TYPE
+        if known not in {*IMAGE_TYPES, UNKNOWN_TYPE}:
+            raise ValidationError(
+                f"Must be one of: {', '.join(IMAGE_TYPES)}; or leave it out, and the bytes decide."
+            )
+        return known
+
+
+class Base64(fields.Field[Base64Image]):
+    """The picture itself, which the body's reader has decoded on the way in."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> Base64Image:
+        if not isinstance(value, Base64Image):
+            raise ValidationError("Not a valid string.")
+        return value
+
+
+class WholeNumber(fields.Integer):
+    """An integer that a query parameter spells in plain digits."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Any:
+        if not re.fullmatch(r"[0-9]{1,9}", str(value), re.ASCII):
+            raise ValidationError("Not a valid integer.")
+        return super()._deserialize(value, attr, data, **options)
+
+
+class Flag(fields.Boolean):
+    """A query parameter that is true or false."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(truthy={"true", "1"}, falsy={"false", "0"}, **options)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Any:
+        return super()._deserialize(str(value).lower(), attr, data, **options)
+
+
+class DateBound(fields.Field[datetime]):
+    """An ISO 8601 date or instant as an edge of a range; without an offset it is UTC.
+
+    `end` makes it the first millisecond after: the next day for a bare date.
+    """
+
+    def __init__(self, *, end: bool = False, **options: Any) -> None:
+        super().__init__(**options)
+        self.end = end
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> datetime:
+        try:
+            start, length = _span(value)
+        except (ValueError, OverflowError) as error:
+            raise ValidationError("Not a valid ISO 8601 date or instant.") from error
+        if not self.end:
+            return start
+        try:
+            return start + length
+        except OverflowError:
+            return milliseconds(datetime.max.replace(tzinfo=UTC))
+
+
+def _span(text: str) -> tuple[datetime, timedelta]:
+    """Return when an ISO 8601 date or instant begins, and how long it lasts. Raises ValueError, OverflowError."""
+    with suppress(ValueError):
+        return datetime.combine(date.fromisoformat(text), time(), UTC), timedelta(days=1)
+    # A plus sign that a client forgot to encode arrives as a space.
+    instant = datetime.fromisoformat(re.sub(r" (\d{2}:?\d{2})$", r"+\1", text))
+    return milliseconds(instant if instant.tzinfo else instant.replace(tzinfo=UTC)), timedelta(milliseconds=1)
+
+
+class Instant(fields.Field[datetime]):
+    """An instant on its way out: UTC, milliseconds, Z."""
+
+    def _serialize(self, value: Any, *_: Any, **__: Any) -> str | None:
+        return None if value is None else instant(value)
+
+
+def instant(value: datetime) -> str:
+    """Return an aware UTC time as every answer writes it: 2025-09-01T12:00:00.000Z."""
+    return f"{value.isoformat('T', 'milliseconds')[:-6]}Z"  # in the place of +00:00

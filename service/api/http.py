@@ -1,0 +1,231 @@
+"""A request and a response, in no framework's words. Skins translate; everything behind them speaks this."""
+
+import re
+import string
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any
+from urllib.parse import unquote
+
+from service.domain.errors import InvalidRequest, PreconditionFailed, RangeNotSatisfiable, TooLarge
+from service.domain.model import ByteStream
+
+_UNRESERVED = frozenset(string.ascii_letters + string.digits + "-._~")
+_KEY = re.compile(r'[!#-~][!-~]{0,254}|"(?:[ !#-\[\]-~]|\\["\\]){1,255}"')
+
+
+@dataclass(frozen=True, slots=True)
+class ApiRequest:
+    """One request. Header names are lower-case; path parameters and the query are percent-decoded, `path` is not.
+
+    `base_url` is where the service was reached, without a trailing slash: links begin with it. `payload_limit` is
+    how many characters of an answer the skin can carry, None where there is no limit. `takes_bytes` tells whether
+    an answer's bytes reach the client as bytes. `claims` are what a gateway in front of the skin has verified of
+    the caller, None where it did not: nothing that the client sent.
+    """
+
+    method: str
+    path: str
+    body: ByteStream
+    query: tuple[tuple[str, str], ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    base_url: str = ""
+    payload_limit: int | None = None
+    takes_bytes: bool = True
+    claims: Mapping[str, Any] | None = None
+
+    def with_parameters(self, parameters: Mapping[str, str]) -> "ApiRequest":
+        """Return the same request with the parameters that its route found in the path."""
+        return replace(self, parameters=parameters)
+
+    def carries(self, size: int) -> bool:
+        """Return whether so many bytes fit into an answer as base64."""
+        return self.payload_limit is None or (size + 2) // 3 * 4 <= self.payload_limit
+
+    async def read(self, limit: int) -> bytes:
+        """Return the whole body. Raises TooLarge past `limit` bytes, before reading where a length is given."""
+        self.refuse_over(limit)
+        body = bytearray()
+        async for chunk in self.body:
+            body += chunk
+            if len(body) > limit:
+                raise TooLarge(f"The body may have {limit:,} bytes.")
+        return bytes(body)
+
+    @property
+    def content_length(self) -> int | None:
+        """Return the announced length in bytes, None where there is none."""
+        length = self.headers.get("content-length", "")
+        return int(length) if length.isascii() and length.isdigit() else None
+
+    @property
+    def has_body(self) -> bool:
+        """Return whether the client announced a body that is not empty."""
+        return bool(self.content_length) or "transfer-encoding" in self.headers
+
+    @property
+    def idempotency_key(self) -> str | None:
+        """Return the key that makes the request repeatable, None without one. Raises InvalidRequest.
+
+        It comes bare, or as a quoted string (RFC 9651 section 3.3.3, draft-ietf-httpapi-idempotency-key-header);
+        quotes are no part of it.
+        """
+        key = self.headers.get("idempotency-key")
+        if key is None:
+            return None
+        if not _KEY.fullmatch(key):
+            message = "Takes 1 to 255 visible ASCII characters, or a string in double quotes."
+            raise InvalidRequest("See errors for what is wrong.", {"Idempotency-Key": [message]})
+        return re.sub(r"\\(.)", r"\1", key[1:-1]) if key.startswith('"') else key
+
+    def refuse_over(self, limit: int) -> None:
+        """Raise TooLarge when the announced length passes `limit` bytes; reads nothing."""
+        if (self.content_length or 0) > limit:
+            raise TooLarge(f"The body may have {limit:,} bytes.")
+
+
+@dataclass(frozen=True, slots=True)
+class ApiResponse:
+    """One response. A streamed body comes with its exact `length` in bytes."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | ByteStream = b""
+    length: int | None = None
+
+    def with_headers(self, headers: Mapping[str, str]) -> "ApiResponse":
+        """Return the same response with these header fields added, or in place of its own."""
+        return ApiResponse(self.status, {**self.headers, **headers}, self.body, self.length)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What a skin needs to know of a route: `{name}` is one path segment, `{name+}` all that are left."""
+
+    method: str
+    path: str
+    operation: str
+    endpoint: Callable[[ApiRequest], Awaitable[ApiResponse]]
+
+    def match(self, path: str) -> dict[str, str] | None:
+        """Return the parameters in a request's path, decoded; None when it is no path of this route."""
+        found = _pattern(self.path).fullmatch(path)
+        return {name: unquote(value) for name, value in found.groupdict().items()} if found else None
+
+
+@cache
+def _pattern(template: str) -> re.Pattern[str]:
+    spans = re.sub(r"\\{(\w+)\\\+\\}", r"(?P<\1>.+)", re.escape(template))
+    return re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", spans))
+
+
+def plain_path(path: str) -> str:
+    """Return a path without the percent-encoding that changes nothing (RFC 3986 section 6.2.2.2).
+
+    What stays encoded is no separator: `%2F` belongs to its segment.
+    """
+
+    def decoded(found: re.Match[str]) -> str:
+        letter = chr(int(found[1], 16))
+        return letter if letter in _UNRESERVED else found[0]
+
+    return re.sub("%([0-9A-Fa-f]{2})", decoded, path)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The part of a representation that a response carries: bytes `start` to `stop`, `stop` excluded."""
+
+    start: int
+    stop: int
+
+
+def _named(condition: str) -> list[str]:
+    """Return the entity tags that a condition names, as they are written."""
+    return [each.strip() for each in condition.split(",")]
+
+
+def if_none_match(headers: Mapping[str, str], etag: str) -> bool:
+    """Return whether If-None-Match names this ETag (RFC 9110 section 13.1.2: weak comparison)."""
+    condition = headers.get("if-none-match", "")
+    return condition.strip() == "*" or etag in [each.removeprefix("W/") for each in _named(condition)]
+
+
+def if_match(headers: Mapping[str, str], etag: str) -> bool:
+    """Return whether If-Match is absent or names this ETag (RFC 9110 section 13.1.1: strong comparison)."""
+    condition = headers.get("if-match", "*")
+    return condition.strip() == "*" or etag in _named(condition)
+
+
+def not_modified(headers: Mapping[str, str], etag: str) -> bool:
+    """Return whether the client of a GET or HEAD has this representation already.
+
+    The conditions are taken in the order of RFC 9110 section 13.2.2; those on dates say nothing here, where nothing
+    has a Last-Modified. Raises PreconditionFailed where If-Match does not hold.
+    """
+    if not if_match(headers, etag):
+        raise PreconditionFailed("If-Match names another ETag than the current one.")
+    return if_none_match(headers, etag)
+
+
+_CODING = re.compile(r"\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*(?:;\s*q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)\s*)?", re.ASCII)
+
+
+def takes_gzip(headers: Mapping[str, str]) -> bool:
+    """Return whether gzip is to be sent rather than plain bytes, by Accept-Encoding (RFC 9110 section 12.5.3).
+
+    Where a client refuses both, it gets plain bytes, as section 12.4.1 allows.
+    """
+    weights: dict[str, float] = {}
+    for each in headers.get("accept-encoding", "").lower().split(","):
+        if coding := _CODING.fullmatch(each):
+            weights[coding[1].removeprefix("x-")] = float(coding[2] or 1)
+    others = weights.get("*", 0.0)
+    gzip, identity = weights.get("gzip", others), weights.get("identity", others)
+    return gzip > 0 and gzip >= identity
+
+
+def requested_span(headers: Mapping[str, str], etag: str, size: int) -> Span | None:
+    """Return the one byte range asked for, or None when the whole is to be sent (RFC 9110 section 14).
+
+    Several ranges, another unit, bad syntax, a place beyond any file's and an If-Range that does not hold all
+    mean the whole.
+    Raises RangeNotSatisfiable when the range lies outside.
+    """
+    asked = re.fullmatch(r"bytes=\s*(\d{0,18})-(\d{0,18})\s*", headers.get("range", ""), re.ASCII)
+    if not asked or asked.groups() == ("", "") or headers.get("if-range", etag) != etag:
+        return None
+    first, last = asked.groups()
+    if not first:
+        start, stop = max(size - int(last), 0), size
+    else:
+        start, stop = int(first), min(int(last) + 1, size) if last else size
+        if last and int(last) < start:
+            return None
+    if start >= size or start >= stop:
+        raise RangeNotSatisfiable(size)
+    return Span(start, stop)
+
+
+async def representation(
+    request: ApiRequest,
+    etag: str,
+    size: int,
+    headers: Mapping[str, str],
+    read: Callable[[int, int], Awaitable[ByteStream]],
+) -> ApiResponse:
+    """Return the answer to a GET or HEAD of stored bytes: 200, 206 or 304. `read(start, stop)` opens them.
+
+    Raises PreconditionFailed, RangeNotSatisfiable, and what `read` raises. A HEAD reads nothing.
+    """
+    validators = {**headers, "ETag": etag, "Accept-Ranges": "bytes"}
+    if not_modified(request.headers, etag):
+        return ApiResponse(304, validators)
+    span = requested_span(request.headers, etag, size)
+    status, span = (206, span) if span else (200, Span(0, size))
+    if status == 206:
+        validators["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{size}"
+    body = b"" if request.method == "HEAD" else await read(span.start, span.stop)
+    return ApiResponse(status, validators, body, span.stop - span.start)

@@ -1,0 +1,443 @@
+"""Every shape that goes over the wire: what requests may say, and what answers look like."""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from operator import attrgetter
+from typing import Any, get_args
+
+from marshmallow import EXCLUDE, INCLUDE, Schema, ValidationError, fields, validate
+
+from service.domain.errors import InvalidParameter, InvalidRequest
+from service.domain.model import Visibility
+from service.media import IMAGE_TYPES, UNKNOWN_TYPE
+
+from .fields import (
+    Base64,
+    DateBound,
+    DeclaredType,
+    Filename,
+    Flag,
+    Instant,
+    TagFilter,
+    Tags,
+    Text,
+    WholeNumber,
+    instant,
+)
+
+TITLE_LENGTH, DESCRIPTION_LENGTH, USER_LENGTH = 200, 2_000, 128  # characters
+
+
+def load(schema: Schema, data: Any, otherwise: type[InvalidRequest] = InvalidRequest) -> dict[str, Any]:
+    """Return what the schema makes of untrusted data.
+
+    Raises the error whose code the failing fields share, or `otherwise`, with a message per field.
+    """
+    if not isinstance(data, Mapping):
+        raise otherwise("The body must be a JSON object.")
+    try:
+        loaded: dict[str, Any] = schema.load(data)
+    except ValidationError as error:
+        complaints = dict(_flatten(error.messages))
+        kinds = {getattr(message, "kind", otherwise) for messages in complaints.values() for message in messages}
+        kind = kinds.pop() if len(kinds) == 1 else otherwise
+        known = {
+            name: [str(each) for each in messages] for name, messages in complaints.items() if name in schema.fields
+        }
+        if len(known) < len(complaints):
+            known["_unknown"] = [f"There are fields that do not exist; the fields are: {', '.join(schema.fields)}."]
+        raise kind("See errors for what is wrong with each field.", known) from error
+    return loaded
+
+
+def _flatten(messages: Any) -> Iterable[tuple[str, list[str]]]:
+    """Yield (top-level field, its messages), whatever the depth marshmallow found them at."""
+    for name, found in (messages if isinstance(messages, Mapping) else {"_schema": messages}).items():
+        yield (
+            str(name),
+            [m for _, inner in _flatten(found) for m in inner] if isinstance(found, dict) else list(found),
+        )
+
+
+# ---------------------------------------------------------------- requests
+
+
+# What a caller who has signed in may leave out (`Schema(partial=...)`).
+SIGNED_IN = ("user_id",)
+
+VISIBILITIES = get_args(Visibility)
+
+_USER = "Who is asking: required, unless a token says it."
+_VISIBILITY = (
+    "Who sees the image: its user (private) or everyone (public). With open auth everyone sees every image: the "
+    "value is stored, and takes effect once the service runs with tokens."
+)
+_EFFECTIVE_VISIBILITY = "Who sees the image: its user or everyone. With open auth always public."
+
+
+class DetailsBody(Schema):
+    """What every way of uploading says about the image."""
+
+    user_id = Text(most=USER_LENGTH, required=True, metadata={"description": _USER})
+    title = Text(most=TITLE_LENGTH, required=True)
+    description = Text(most=DESCRIPTION_LENGTH, lines=True, load_default="")
+    tags = Tags(load_default=())
+    filename = Filename(required=True, metadata={"description": "The file's name, without a path."})
+    visibility = fields.String(
+        load_default="private",
+        validate=validate.OneOf(VISIBILITIES),
+        metadata={"description": _VISIBILITY},
+    )
+    strip_location = Flag(
+        metadata={
+            "type": "boolean",
+            "description": (
+                "Take the place where it was made out of the picture's metadata; the pixels stay as they are. "
+                "Where this is left out, the service's setting decides."
+            ),
+        }
+    )
+
+
+class ImageBody(DetailsBody):
+    """An upload of base64 in JSON."""
+
+    image_data = Base64(
+        required=True,
+        metadata={
+            "type": "string",
+            "contentEncoding": "base64",
+            "description": "RFC 4648 base64, with or without a data:image/...;base64, prefix.",
+        },
+    )
+
+
+class ImageForm(DetailsBody):
+    """An upload by multipart/form-data. The filename is the file part's, unless a field gives another."""
+
+    tags = Tags(load_default=(), metadata={"description": "One with commas between, or the field repeated."})
+    file = Base64(required=True, metadata={"type": "string", "contentMediaType": "application/octet-stream"})
+
+
+class UploadBody(DetailsBody):
+    """The request for a direct upload."""
+
+    content_type = DeclaredType(
+        load_default=UNKNOWN_TYPE,
+        metadata={
+            "description": (
+                f"One of {', '.join(IMAGE_TYPES)}, or an alias such as image/jpg: the bytes are held to it. "
+                f"Left out, empty or {UNKNOWN_TYPE}: the bytes decide. Send them with the type in upload.headers."
+            ),
+            "examples": list(IMAGE_TYPES),
+        },
+    )
+    file_size = fields.Integer(
+        strict=True,
+        validate=validate.Range(min=1),
+        metadata={"description": "Bytes; a PUT is held to exactly this."},
+    )
+    sha256 = fields.String(
+        validate=validate.Regexp(r"[0-9a-f]{64}\Z", error="Takes 64 lower-case hexadecimal digits."),
+        metadata={"pattern": "^[0-9a-f]{64}$", "description": "The storage refuses bytes with another digest."},
+    )
+    method = fields.String(load_default="PUT", validate=validate.OneOf(["PUT", "POST"]))
+
+
+class OwnerBody(Schema):
+    """Who is asking, where the request itself says so."""
+
+    user_id = Text(most=USER_LENGTH, required=True, metadata={"description": _USER})
+
+
+class BatchBody(OwnerBody):
+    """Which images to delete."""
+
+    image_ids = fields.List(fields.String(), required=True, validate=validate.Length(min=1, max=100))
+
+
+class EditBody(OwnerBody):
+    """New values; a field that is left out stays as it is."""
+
+    title = Text(most=TITLE_LENGTH, validate=validate.Length(min=1, error="Must not be blank."))
+    description = Text(most=DESCRIPTION_LENGTH, lines=True)
+    tags = Tags()
+    visibility = fields.String(validate=validate.OneOf(VISIBILITIES), metadata={"description": _VISIBILITY})
+
+
+class NoQuery(Schema):
+    """No query parameters at all."""
+
+
+class OwnerQuery(Schema):
+    """The owner, for clients that cannot send a body with DELETE."""
+
+    user_id = Text(most=USER_LENGTH, validate=validate.Length(min=1, error="Must not be blank."))
+
+
+class ViewQuery(Schema):
+    """How to look at one image."""
+
+    metadata_only = Flag(load_default=False, metadata={"description": "Leave image_data out."})
+    download = Flag(load_default=False, metadata={"description": "Answer with the bytes themselves."})
+
+
+class ContentQuery(Schema):
+    """Which picture of an image."""
+
+    variant = fields.String(
+        load_default="original",
+        validate=validate.OneOf(["thumb", "display", "original"]),
+        metadata={
+            "description": "thumb: 320 pixels at most, display: 1080, upright; original: the bytes as uploaded."
+        },
+    )
+
+
+class ListQuery(Schema):
+    """What to list."""
+
+    user_id = Text(most=USER_LENGTH, validate=validate.Length(min=1, error="Must not be blank."))
+    tags = TagFilter(metadata={"description": "Tags with commas between; any case."})
+    tags_match = fields.String(load_default="all", validate=validate.OneOf(["all", "any"]))
+    title = Text(most=TITLE_LENGTH, metadata={"description": "A part of the title, any case."})
+    date_from = DateBound(metadata={"type": "string", "description": "ISO date or instant, inclusive."})
+    date_to = DateBound(
+        end=True, metadata={"type": "string", "description": "Inclusive; a bare date is that whole day."}
+    )
+    limit = WholeNumber(load_default=50, validate=validate.Range(min=1, max=100))
+    cursor = fields.String(
+        metadata={
+            "description": (
+                "next_cursor of the previous page. It contains the filters: omit them, or repeat them unchanged."
+            )
+        }
+    )
+
+
+@lru_cache(maxsize=512)
+def load_query(schema: Schema, pairs: tuple[tuple[str, str], ...]) -> Mapping[str, Any]:
+    """Return the query parameters. Raises InvalidParameter, also for repeated and unknown ones.
+
+    The same queries keep coming back, so what they mean is remembered.
+    """
+    query: dict[str, str] = {}
+    for name, value in pairs:
+        if name in query and name in schema.fields:
+            raise InvalidParameter("See errors.", {name: ["Must be given once."]})
+        query[name] = value
+    return load(schema, query, InvalidParameter)
+
+
+def split_tags(text: str) -> list[str]:
+    """Return the tags of one comma-separated value."""
+    return [tag for tag in text.split(",") if tag.strip()]
+
+
+# ---------------------------------------------------------------- answers
+
+SOMETIMES = {"sometimes": True}
+
+
+class Answer(Schema):
+    """What every answer has: all of its fields, but those that are there SOMETIMES."""
+
+    def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:  # noqa: ARG002
+        """See marshmallow.Schema."""
+        field_obj.required = not field_obj.metadata.get("sometimes")
+
+
+def dumper(schema: type[Schema]) -> Callable[[object], dict[str, Any]]:
+    """Return what dumps as the schema does, in a hundredth of the time: what there is to do is found out once.
+
+    It is for values of the domain, which have the right types: only times are written in another way.
+    """
+    declared = schema().dump_fields
+    names, read = tuple(declared), attrgetter(*(each.attribute or name for name, each in declared.items()))
+    times = [name for name, each in declared.items() if isinstance(each, Instant)]
+
+    def dump(value: object) -> dict[str, Any]:
+        document = dict(zip(names, read(value), strict=True))
+        for name in times:
+            document[name] = instant(document[name])
+        return document
+
+    return dump
+
+
+class Metadata(Answer):
+    """Everything there is to know of an image."""
+
+    image_id = fields.UUID()
+    user_id = fields.String(attribute="details.user_id")
+    title = fields.String(attribute="details.title")
+    description = fields.String(attribute="details.description")
+    tags = fields.List(fields.String(), attribute="details.tags")
+    filename = fields.String(attribute="details.filename")
+    visibility = fields.String(
+        attribute="details.visibility",
+        metadata={"enum": list(VISIBILITIES), "description": _EFFECTIVE_VISIBILITY},
+    )
+    content_type = fields.String(attribute="content.content_type", metadata={"enum": list(IMAGE_TYPES)})
+    file_size = fields.Integer(attribute="content.file_size", metadata={"description": "Bytes."})
+    created_at = Instant(metadata={"type": "string", "format": "date-time"})
+    updated_at = Instant(metadata={"type": "string", "format": "date-time"})
+    sha256 = fields.String(attribute="content.sha256", metadata={"pattern": "^[0-9a-f]{64}$"})
+    width = fields.Integer(attribute="content.width", metadata={"description": "Pixels, as a viewer shows it."})
+    height = fields.Integer(attribute="content.height", metadata={"description": "Pixels, as a viewer shows it."})
+    placeholder = fields.String(
+        attribute="content.placeholder", metadata={"description": "A BlurHash; empty where none was made."}
+    )
+
+
+class VariantView(Answer):
+    """A smaller picture of an image: upright, in sRGB, without metadata."""
+
+    url = fields.String(metadata={"format": "uri"})
+    content_type = fields.String()
+    width = fields.Integer(metadata={"description": "Pixels."})
+    height = fields.Integer(metadata={"description": "Pixels."})
+
+
+VARIANTS = {"description": "By name: thumb and display. They expire with the image's url."}
+
+
+class Published(Answer):
+    """An image that was just published or changed."""
+
+    message = fields.String()
+    image_id = fields.UUID()
+    metadata = fields.Nested(Metadata)
+
+
+class View(Answer):
+    """One image."""
+
+    image_id = fields.UUID()
+    metadata = fields.Nested(Metadata)
+    url = fields.String(metadata={"format": "uri", "description": "The picture, for anyone who has this link."})
+    url_expires_at = Instant(metadata={"type": "string", "format": "date-time"})
+    variants = fields.Dict(keys=fields.String(), values=fields.Nested(VariantView), metadata=VARIANTS)
+    image_data = fields.String(allow_none=True, metadata={"contentEncoding": "base64", **SOMETIMES})
+    image_data_omitted = fields.String(metadata={"description": "Why image_data is null.", **SOMETIMES})
+
+
+class Item(Metadata):
+    """One image in a list: its metadata, and where its picture is."""
+
+    url = fields.String(metadata={"format": "uri"})
+    url_expires_at = Instant(metadata={"type": "string", "format": "date-time"})
+    variants = fields.Dict(keys=fields.String(), values=fields.Nested(VariantView), metadata=VARIANTS)
+
+
+class Listing(Answer):
+    """A page of a list."""
+
+    images = fields.List(fields.Nested(Item))
+    count = fields.Integer(metadata={"description": "How many images this page has."})
+    next_cursor = fields.String(allow_none=True, metadata={"description": "Null at the end."})
+
+
+class UploadTarget(Answer):
+    """Where and how to send the bytes: all headers as they are, or all fields before the file."""
+
+    method = fields.String(metadata={"enum": ["PUT", "POST"]})
+    url = fields.String(metadata={"format": "uri"})
+    headers = fields.Dict(keys=fields.String(), values=fields.String())
+    fields_ = fields.Dict(keys=fields.String(), values=fields.String(), attribute="fields", data_key="fields")
+    expires_at = Instant(metadata={"type": "string", "format": "date-time"})
+
+
+class Begun(Answer):
+    """A direct upload that waits for its bytes."""
+
+    image_id = fields.UUID()
+    status = fields.String(metadata={"enum": ["pending"]})
+    upload = fields.Nested(UploadTarget)
+    complete_url = fields.String(metadata={"format": "uri", "description": "POST here when the bytes are sent."})
+
+
+class Reason(Answer):
+    """Why an upload failed."""
+
+    code = fields.String()
+    detail = fields.String()
+
+
+class UploadState(Answer):
+    """How far an upload is."""
+
+    image_id = fields.UUID()
+    status = fields.String(metadata={"enum": ["pending", "ready", "failed", "expired"]})
+    expires_at = Instant(metadata={"type": "string", "format": "date-time"})
+    failure = fields.Nested(Reason, allow_none=True)
+    image_url = fields.String(allow_none=True, metadata={"format": "uri", "description": "The image, once ready."})
+
+
+class Removed(Answer):
+    """Something that is gone."""
+
+    message = fields.String()
+    image_id = fields.UUID()
+
+
+class Result(Answer):
+    """What became of one of several."""
+
+    image_id = fields.String()
+    status = fields.Integer(metadata={"enum": [200, 403, 404, 503]})
+    code = fields.String(allow_none=True, metadata={"description": "The error's, null where all is well."})
+
+
+class Results(Answer):
+    """A result for each."""
+
+    results = fields.List(fields.Nested(Result))
+
+
+class Elsewhere(Schema):
+    """Nothing: it is at Location."""
+
+
+class Alive(Answer):
+    """The service answers."""
+
+    status = fields.String(metadata={"enum": ["ok"]})
+
+
+class Readiness(Answer):
+    """Whether the service can do its work, and what each thing it needs says."""
+
+    status = fields.String(metadata={"enum": ["ok", "unavailable"]})
+    dependencies = fields.Dict(keys=fields.String(), values=fields.String(metadata={"enum": ["ok", "unavailable"]}))
+
+
+class Document(Schema):
+    """An OpenAPI 3.1 document."""
+
+    class Meta:
+        """It has whatever members OpenAPI gives it."""
+
+        unknown = INCLUDE
+
+
+class Problem(Answer):
+    """An error (RFC 9457). `code` is stable; `title` and `detail` are for people."""
+
+    class Meta:
+        """Problems may grow members that old clients ignore."""
+
+        unknown = EXCLUDE
+
+    type = fields.String()
+    title = fields.String()
+    status = fields.Integer()
+    detail = fields.String()
+    code = fields.String()
+    request_id = fields.String()
+    errors = fields.Dict(
+        keys=fields.String(),
+        values=fields.List(fields.String()),
+        metadata={"description": "What is wrong with each field.", **SOMETIMES},
+    )
+    dependencies = fields.Dict(keys=fields.String(), values=fields.String(), metadata=SOMETIMES)

@@ -1,0 +1,35 @@
+"""GET /metrics: what Prometheus scrapes of the aiohttp skin, for whoever may read it."""
+
+import asyncio
+import hmac
+
+from service.domain.errors import InvalidToken, NotFound
+from service.operations.depot import Depot
+from service.settings import Settings
+from service.telemetry.prometheus import CONTENT_TYPE, exposition
+
+from .http import ApiRequest, ApiResponse, Route
+from .identity import bearer_token
+
+_HEADERS = {"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"}
+
+
+def metrics_route(depot: Depot) -> Route:
+    """Return the route of /metrics, for a skin to serve beside the API's."""
+    written = exposition(depot.metrics, depot.inspector.lending)
+
+    async def get(request: ApiRequest) -> ApiResponse:
+        _check_allowed(depot.settings, request)
+        # In a thread, since all of it takes milliseconds; every number is read in one step.
+        return ApiResponse(200, _HEADERS, await asyncio.to_thread(written))
+
+    return Route("GET", "/metrics", "get_metrics", get)
+
+
+def _check_allowed(settings: Settings, request: ApiRequest) -> None:
+    """Raise Unauthorized without the token that is set; NotFound where callers have tokens and none is set."""
+    wanted = settings.metrics_token
+    if not wanted and settings.auth != "open":
+        raise NotFound("PIXDEPOT_METRICS_TOKEN opens this.")
+    if wanted and not hmac.compare_digest(bearer_token(request.headers).encode(), wanted.encode()):
+        raise InvalidToken("This takes the token that PIXDEPOT_METRICS_TOKEN has.")

@@ -1,0 +1,4 @@
+"""What the machine allows this process: memory and open files.
+
+It imports the standard library and nothing of the service.
+"""

@@ -1,0 +1,260 @@
+"""Published images: putting them there, finding them, giving them out, changing and deleting them."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from weakref import WeakValueDictionary
+
+from service import media
+from service.domain.disposition import content_disposition
+from service.domain.errors import Forbidden, ImageGone, InFlight, NotFound, PreconditionFailed
+from service.domain.model import (
+    ByteStream,
+    Content,
+    Details,
+    Downloads,
+    Expected,
+    Image,
+    ImageQuery,
+    Page,
+    Position,
+    State,
+    Upload,
+    Variant,
+    Visibility,
+)
+from service.media import download_name
+
+from . import undoing
+from .depot import Claimed, Depot, sealed, together
+from .inspection import Inspected
+
+# For so long another process's request is taken to be at work; then it is joined, which is safe at any time. So is
+# one that begins later than now, by a clock that is ahead of ours.
+_UNDER_WAY = timedelta(seconds=2)
+
+
+class ImageService:
+    """The operations on images. Everything raises Unavailable when a backend does not answer."""
+
+    def __init__(self, depot: Depot) -> None:
+        self._depot = depot
+        self._objects, self._records = depot.objects, depot.records
+        self._turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+
+    async def upload(
+        self,
+        details: Details,
+        data: bytes,
+        declared_type: str | None = None,
+        *,
+        strip_location: bool = False,
+        idempotency_key: str | None = None,
+    ) -> Image:
+        """Verify, store and publish a picture whose bytes are here, and return it once it is durable.
+
+        With a key it is repeatable for 24 hours, and returns the image as it was first published.
+        Raises what `Inspector.inspected` raises, and QuotaExceeded; no object is stored then. With a key also what
+        `Depot.claimed` raises, and InFlight.
+        """
+        looking = self._depot.inspector.inspected(data, declared_type, strip_location=strip_location)
+        if idempotency_key is not None:
+            return await self._upload_once(idempotency_key, details, await looking)
+        upload, made = await self._begun(details, data, looking)
+        published = await self._publish(upload, made, settled=True)
+        if published is None:
+            raise NotFound("The image was deleted while it was being published.")
+        return published
+
+    async def _begun(
+        self, details: Details, data: bytes, looking: Awaitable[Inspected]
+    ) -> tuple[Upload, Inspected]:
+        """Store the record of an upload while its bytes are being looked at, and return it with what they are.
+
+        So it costs no time, though it comes before every object. What does not begin like a picture gets none. The
+        record of another that is refused is left to sweep, and the refusal does not wait for it.
+        """
+        content_type = media.sniff(bytes(data[:64]))
+        if content_type is None:
+            await looking  # says what is wrong
+        expected = Expected("PUT", content_type or media.UNKNOWN_TYPE, len(data))
+        upload = self._depot.new_upload(details, expected)
+
+        async def begin() -> None:
+            await self._depot.check_quota(details.user_id, len(data))
+            await self._records.begin(upload)
+
+        beginning = asyncio.create_task(begin())
+        try:
+            made = await looking
+        except BaseException:
+            beginning.cancel()
+            await asyncio.gather(beginning, return_exceptions=True)
+            raise
+        await beginning
+        return upload, made
+
+    async def _upload_once(self, key: str, details: Details, made: Inspected) -> Image:
+        # In one process equal requests take turns: they get the first one's answer in place of a conflict, and who
+        # finds a claim of this process unfinished knows that it failed.
+        async with self._turns.setdefault((details.user_id, key), asyncio.Lock()):
+            claimed = await self._depot.claimed("upload_image", key, self._new_upload(details, made.content))
+            if claimed.state is State.READY:
+                image = await self._records.image(claimed.upload.image_id)
+            elif self._depot.is_left_to_sweep(claimed.upload):
+                image = None
+            elif not claimed.ours and abs(self._depot.clock() - claimed.upload.created_at) < _UNDER_WAY:
+                raise InFlight("It will be over in a moment.")
+            else:
+                image = await self._publish_once(claimed, made)
+        if image is None:
+            raise ImageGone("It was deleted, or never finished: use a new key to upload it again.")
+        # It may have been edited since.
+        return replace(image, details=details, updated_at=image.created_at)
+
+    async def _publish_once(self, claimed: Claimed, made: Inspected) -> Image | None:
+        """Publish what a key stands for, or return the image that another request published; None if it is gone.
+
+        What fails here leaves the upload pending, for the next request with the key, or for sweep.
+        """
+        await self._depot.check_quota(claimed.upload.details.user_id, made.content.file_size)
+        if claimed.state is None:
+            await self._records.begin(claimed.upload)
+        # Another request with the key may have begun meanwhile, and die before it removes its copy: sweep looks.
+        return await self._publish(claimed.upload, made, settled=False)
+
+    async def _publish(self, upload: Upload, made: Inspected, *, settled: bool) -> Image | None:
+        """Write a picture's objects, and publish it; return what is published then, None if it is gone.
+
+        Its record is there before them, and leads sweep to them, whatever happens here.
+        """
+        image = sealed(upload, made, self._depot.sealed_key(upload.image_id))
+        async with undoing.unless_done(self._depot, image.object_key):
+            # The original goes first, being the longest.
+            await together(*self._depot.puts(image, made, original=True), self._records.prepare(upload))
+        published = await self._records.publish(image, settled=settled)
+        if published is None or published.object_key != image.object_key:
+            await undoing.abandon(self._depot, image.object_key)
+        return published
+
+    def _new_upload(self, details: Details, content: Content) -> Upload:
+        expected = Expected("PUT", content.content_type, content.file_size, content.sha256)
+        return self._depot.new_upload(details, expected)
+
+    async def image(self, image_id: str, viewer: str | None) -> Image:
+        """Return a published image that this user sees (None sees everything). Raises NotFound."""
+        image = await self._records.image(image_id)
+        if image is None or not image.details.visible_to(viewer):
+            raise NotFound("There is no image with this id.")
+        return image
+
+    async def find(self, query: ImageQuery, after: Position | None, limit: int) -> Page:
+        """Return a page of published images, newest first; see `ImageRepository.find` for when it is full."""
+        return await self._records.find(query, after, limit)
+
+    async def read(self, image: Image, start: int = 0, stop: int | None = None) -> ByteStream:
+        """Return the picture's bytes from `start` up to `stop`, in chunks. Raises ObjectMissing."""
+        return await self._objects.open(image.object_key, start, stop)
+
+    async def links(self) -> "Links":
+        """Return what links to pictures, as of now.
+
+        A link is the same for a whole window of `url_ttl` seconds, and works for at least another window after
+        that, so that browsers and CDNs can cache by URL.
+        """
+        window = self._depot.settings.url_ttl
+        opened = int(self._depot.clock().timestamp()) // window * window
+        signed_at = datetime.fromtimestamp(opened, UTC)
+        return Links(await self._objects.presign_downloads(signed_at, signed_at + timedelta(seconds=2 * window)))
+
+    async def edit(
+        self,
+        image_id: str,
+        caller: str,
+        *,
+        viewer: str | None,
+        unless_changed: Callable[[Image], bool] = lambda _: True,
+        title: str | None = None,
+        description: str | None = None,
+        tags: tuple[str, ...] | None = None,
+        visibility: Visibility | None = None,
+    ) -> Image:
+        """Change what is said about an image; None leaves a detail as it is. Repeatable.
+
+        Raises NotFound (also for what the `viewer` does not see) and Forbidden, and PreconditionFailed where
+        `unless_changed` does not hold of the image as it is. Two edits at once both take effect, one after the
+        other.
+        """
+        while True:
+            seen = await self.image(image_id, viewer)
+            _check_owner(seen.details, caller)
+            if not unless_changed(seen):
+                raise PreconditionFailed("It has been changed since: look at it again.")
+            # Strictly later than before, so that every state of the details has a time of its own.
+            updated_at = max(self._depot.clock(), seen.updated_at + timedelta(milliseconds=1))
+            details = replace(
+                seen.details,
+                title=seen.details.title if title is None else title,
+                description=seen.details.description if description is None else description,
+                tags=seen.details.tags if tags is None else tags,
+                visibility=seen.details.visibility if visibility is None else visibility,
+            )
+            edited = replace(seen, details=details, updated_at=updated_at)
+            if await self._records.edit(edited, seen=seen):
+                return edited
+
+    async def delete(
+        self,
+        image_id: str,
+        caller: str,
+        *,
+        viewer: str | None,
+        unless_changed: Callable[[Image], bool] | None = None,
+    ) -> None:
+        """Delete an image for good. Acknowledged means gone: what is left of it is swept.
+
+        Raises NotFound (also the second time, and for what the `viewer` does not see) and Forbidden, and
+        PreconditionFailed where `unless_changed` does not hold of the image as it is.
+        """
+        upload = await self._records.upload(image_id)
+        if upload is None or upload.state is not State.READY or not upload.details.visible_to(viewer):
+            raise NotFound("There is no image with this id.")
+        _check_owner(upload.details, caller)
+        if unless_changed is not None and not unless_changed(await self.image(image_id, viewer)):
+            raise PreconditionFailed("It has been changed since: look at it again.")
+        # As long as a request with the same idempotency key would go on with an upload that has no record.
+        deadline = max(self._depot.earliest_purge(), upload.deadline)
+        if not await self._records.retire(image_id, {State.READY}, deadline):
+            raise NotFound("There is no image with this id.")
+        await undoing.erase(self._depot, image_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Links to pictures, of one moment."""
+
+    downloads: Downloads
+
+    @property
+    def expires_at(self) -> datetime:
+        """Return when they stop working."""
+        return self.downloads.expires_at
+
+    def original(self, image: Image) -> str:
+        """Return a link to the picture as it was uploaded."""
+        return self.downloads.url(image.object_key, image.content.content_type, disposition("inline", image))
+
+    def variant(self, variant: Variant) -> str:
+        """Return a link to a variant."""
+        return self.downloads.url(variant.object_key, variant.content_type, "inline")
+
+
+def disposition(kind: str, image: Image) -> str:
+    """Return the Content-Disposition of an original. Its file name has an extension of what the bytes are."""
+    return content_disposition(kind, download_name(image.details.filename, image.content.content_type))
+
+
+def _check_owner(details: Details, caller: str) -> None:
+    if details.user_id != caller:
+        raise Forbidden("Only the owner of an image may change or delete it.")

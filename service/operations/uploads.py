@@ -1,0 +1,193 @@
+"""Direct uploads: the client sends the bytes straight to storage, the service signs, verifies and publishes."""
+
+from datetime import datetime
+
+from service import media
+from service.domain.errors import (
+    Conflict,
+    InvalidImage,
+    InvalidRequest,
+    NotFound,
+    ObjectMissing,
+    PixdepotError,
+    QuotaExceeded,
+    TooLarge,
+    TypeMismatch,
+    UnsupportedImage,
+    UploadExpired,
+    UploadMissing,
+    failure,
+)
+from service.domain.model import Details, Expected, Failure, Image, SignedUpload, State, Upload
+
+from . import undoing
+from .depot import Depot, sealed, together
+
+_REFUSED = (TooLarge, UnsupportedImage, InvalidImage, TypeMismatch)
+
+
+class UploadService:
+    """The operations on uploads. Everything raises Unavailable when a backend does not answer.
+
+    An upload is there for its user only: for another `caller` it is NotFound. None may do anything.
+    """
+
+    def __init__(self, depot: Depot) -> None:
+        self._depot = depot
+        self._objects, self._records = depot.objects, depot.records
+
+    async def begin(
+        self, details: Details, expected: Expected, *, idempotency_key: str | None = None
+    ) -> tuple[Upload, SignedUpload]:
+        """Store a pending upload, and return it with the link that takes its bytes.
+
+        With a key it is repeatable for 24 hours, and returns what it returned first, whatever became of it since.
+        Raises InvalidRequest (a PUT without its size, a form that the storage does not have), TooLarge,
+        InsufficientStorage, QuotaExceeded, and with a key what `Depot.claimed` raises.
+        """
+        limit = self._depot.settings.max_image_bytes
+        self._check_method(expected)
+        if (expected.file_size or 0) > limit:
+            raise TooLarge(f"A picture may have {limit:,} bytes.")
+        await self._objects.check_room(expected.file_size or 0)
+        upload, begun = self._depot.new_upload(details, expected), False
+        if idempotency_key is not None:
+            claimed = await self._depot.claimed("begin_upload", idempotency_key, upload)
+            upload, begun = claimed.upload, claimed.state is not None
+        if not begun:
+            await self._depot.check_quota(details.user_id, expected.file_size or 1)
+            await self._records.begin(upload)
+        return upload, await self._sign(upload, upload.created_at)
+
+    def _check_method(self, expected: Expected) -> None:
+        """Raise InvalidRequest where no link can be signed for what is expected."""
+        forms = self._depot.settings.post_forms
+        complaints = {}
+        if expected.method == "POST" and not forms:
+            complaints["method"] = ["This service's storage has no POST form: ask for PUT, with file_size."]
+        if expected.method == "PUT" and expected.file_size is None:
+            otherwise = ', or ask for method "POST"' if forms else ""
+            complaints["file_size"] = [f"A PUT is signed with its length: give file_size{otherwise}."]
+        if complaints:
+            raise InvalidRequest("See errors for what is wrong with each field.", complaints)
+
+    async def status(self, image_id: str, caller: str | None) -> Upload:
+        """Return an upload as it is now. Raises NotFound, also for one that was cancelled or deleted."""
+        upload = await self._records.upload(image_id)
+        if upload is None or upload.state is State.DELETED or caller not in {None, upload.details.user_id}:
+            raise NotFound("There is no upload with this id.")
+        return upload
+
+    def expired(self, upload: Upload) -> bool:
+        """Return whether the upload waited for its bytes in vain until now."""
+        return upload.state is State.PENDING and upload.expires_at <= self._depot.clock()
+
+    async def sign(self, image_id: str, caller: str | None) -> tuple[Upload, SignedUpload]:
+        """Return a new link for a pending upload, which then has its whole time again.
+
+        Raises NotFound, and Conflict once the upload is published or failed, or where it is to be sent by a form
+        that the storage does not have.
+        """
+        pending = await self.status(image_id, caller)
+        if pending.expected.method == "POST" and not self._depot.settings.post_forms:
+            raise Conflict("The storage has no POST form: begin another upload, with the method PUT.")
+        upload = await self._records.extend(image_id, self._depot.expiry())
+        if upload is None:
+            raise Conflict("The upload is no longer pending.")
+        return upload, await self._sign(upload, self._depot.clock())
+
+    async def _sign(self, upload: Upload, signed_at: datetime) -> SignedUpload:
+        limit = self._depot.settings.max_image_bytes
+        key = self._depot.upload_key(upload.image_id)
+        return await self._objects.presign_upload(key, upload.expected, limit, signed_at, upload.expires_at)
+
+    async def complete(self, image_id: str, caller: str | None) -> Image:
+        """Verify the bytes that arrived, seal and publish them. Repeatable: the same image, or the same failure.
+
+        Raises NotFound, UploadMissing (nothing arrived yet), UploadExpired, and what is wrong with the bytes
+        (TooLarge, UnsupportedImage, InvalidImage, TypeMismatch); those bytes are removed. QuotaExceeded leaves the
+        upload pending: there may be room before it expires.
+        """
+        upload = await self.status(image_id, caller)
+        if upload.state is not State.PENDING:
+            return await self._outcome(upload)
+        if self.expired(upload):
+            raise UploadExpired("Ask for a new link with POST to /uploads/{id}/sign, or begin again.")
+        key = self._depot.sealed_key(image_id)
+        try:
+            async with (
+                undoing.unless_done(self._depot, key),
+                self._depot.inspector.admitted(upload.expected.file_size),
+            ):
+                image = await self._prepared(upload, key)
+        except QuotaExceeded as refusal:
+            return await self._another(image_id, refusal)
+        except ObjectMissing:
+            return await self._another(
+                image_id, UploadMissing("Send the bytes to the upload's url, then complete.")
+            )
+        except _REFUSED as refusal:
+            return await self._refuse(upload, refusal)
+        return await self._publish(image)
+
+    async def cancel(self, image_id: str, caller: str | None) -> None:
+        """Give an upload up. Bytes that arrive later are swept. Raises NotFound, and Conflict once published."""
+        await self.status(image_id, caller)
+        if not await self._records.retire(image_id, {State.PENDING, State.FAILED}, self._depot.earliest_purge()):
+            await self.status(image_id, caller)  # it may have been cancelled meanwhile
+            raise Conflict("The upload is published: delete the image instead.")
+        await undoing.erase(self._depot, image_id)
+
+    async def _prepared(self, upload: Upload, key: str) -> Image:
+        """Seal the bytes under this key, verify them, and write what else the image needs to be published."""
+        # The bytes that are verified are the bytes that are served, whatever else comes through the link meanwhile:
+        # storage copies them, and the copy is read. Where others will be served, or their type is not known yet,
+        # they are read once and written under the key. Either way these are two requests.
+        arrived, expected = self._depot.upload_key(upload.image_id), upload.expected
+        rewritten = expected.strip_location or expected.content_type == media.UNKNOWN_TYPE
+        if not rewritten:
+            await self._objects.copy(arrived, key, expected.content_type, note=self._depot.note(upload))
+        made = await self._depot.inspector.inspected(
+            await self._depot.whole(arrived if rewritten else key),
+            expected.content_type,
+            sha256=expected.sha256,
+            size=expected.file_size,
+            strip_location=expected.strip_location,
+        )
+        await self._depot.check_quota(upload.details.user_id, made.content.file_size)
+        image = sealed(upload, made, key)
+        writes = self._depot.puts(image, made, original=rewritten)
+        await together(*writes, self._records.prepare(upload))
+        return image
+
+    async def _publish(self, image: Image) -> Image:
+        published = await self._records.publish(image, settled=False)
+        await undoing.delete(self._depot, self._depot.upload_key(image.image_id))
+        if published is None or published.object_key != image.object_key:
+            # Two completes at once: the second takes its own copy away again.
+            await undoing.abandon(self._depot, image.object_key)
+        if published is None:
+            raise NotFound("The upload was cancelled.")
+        return published
+
+    async def _refuse(self, upload: Upload, refusal: PixdepotError) -> Image:
+        reason = Failure(refusal.code, refusal.detail)
+        if await self._records.fail(upload.image_id, reason):
+            await undoing.erase(self._depot, upload.image_id)
+            raise refusal
+        return await self._another(upload.image_id, refusal)
+
+    async def _another(self, image_id: str, otherwise: PixdepotError) -> Image:
+        """Return what another complete made of this upload in the meantime, or raise `otherwise`."""
+        upload = await self.status(image_id, None)
+        if upload.state is State.PENDING:
+            raise otherwise
+        return await self._outcome(upload)
+
+    async def _outcome(self, upload: Upload) -> Image:
+        if upload.failure:
+            raise failure(upload.failure.code, upload.failure.detail)
+        image = await self._records.image(upload.image_id)
+        if image is None:
+            raise NotFound("There is no upload with this id.")
+        return image

@@ -1,0 +1,156 @@
+"""Spans for OpenTelemetry: off, and not even imported, unless its own variables (OTEL_*) ask for it.
+
+The SDK reads those, but for what this needs to know: whether there is anywhere to send spans to. A span has of its
+request the operation, the method and the status: no path, no query, no user, no message of an error.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from service.domain.errors import PixdepotError
+from service.settings import SettingsError
+
+if TYPE_CHECKING:
+    from opentelemetry import trace
+    from opentelemetry.sdk.trace.export import SpanExporter
+
+logger = logging.getLogger(__name__)
+
+_LAST_SECONDS = 3.0  # for the last spans to be sent in
+_ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+
+
+class Answering:
+    """The span of a request that is being answered."""
+
+    def __init__(self, span: "trace.Span") -> None:
+        self._span = span
+
+    @property
+    def trace_id(self) -> str:
+        """Return the trace's id in hexadecimal, for the log."""
+        return f"{self._span.get_span_context().trace_id:032x}"
+
+    def answered(self, status: int) -> None:
+        """Say what the answer is."""
+        self._span.set_attribute("http.response.status_code", status)
+        if status >= PixdepotError.status:
+            _failed(self._span)
+
+
+class Tracer:
+    """Makes spans of the service's work."""
+
+    def __init__(self, tracer: "trace.Tracer") -> None:
+        self._tracer = tracer
+
+    @contextmanager
+    def request(self, operation: str, method: str, headers: Mapping[str, str]) -> Iterator[Answering]:
+        """Span the answer to a request, below the one that its traceparent names (W3C Trace Context)."""
+        from opentelemetry.propagate import extract
+        from opentelemetry.trace import SpanKind
+
+        with self._span(operation, SpanKind.SERVER, {"http.request.method": method}, extract(headers)) as span:
+            yield Answering(span)
+
+    @contextmanager
+    def call(self, port: str, method: str) -> Iterator[None]:
+        """Span one call of a backend."""
+        from opentelemetry.trace import SpanKind
+
+        with self._span(f"{port}.{method}", SpanKind.CLIENT, {"pixdepot.port": port}):
+            yield
+
+    @contextmanager
+    def work(self, name: str) -> Iterator[None]:
+        """Span what is done without a request."""
+        from opentelemetry.trace import SpanKind
+
+        with self._span(name, SpanKind.INTERNAL, {}):
+            yield
+
+    @contextmanager
+    def _span(
+        self, name: str, kind: "trace.SpanKind", attributes: Mapping[str, str], parent: Any = None
+    ) -> Iterator["trace.Span"]:
+        with self._tracer.start_as_current_span(
+            name,
+            parent,
+            kind,
+            attributes,
+            # Messages of errors are not for everybody who reads traces.
+            record_exception=False,
+            set_status_on_exception=False,
+        ) as span:
+            try:
+                yield span
+            except BaseException as error:
+                span.set_attribute("error.type", type(error).__qualname__)
+                if not isinstance(error, PixdepotError) or error.status >= PixdepotError.status:
+                    _failed(span)
+                raise
+
+
+def _failed(span: "trace.Span") -> None:
+    from opentelemetry.trace import Status, StatusCode
+
+    span.set_status(Status(StatusCode.ERROR))
+
+
+@asynccontextmanager
+async def opened_tracer(environ: Mapping[str, str]) -> AsyncIterator[Tracer | None]:
+    """Open what makes spans and sends them, None where nothing in `environ` asks for it.
+
+    At the end the last are sent, if that is soon done.
+
+    Raises SettingsError for an exporter that there is none of. That OpenTelemetry is missing is logged only.
+    """
+    if not (names := _exporters(environ)):
+        yield None
+        return
+    try:
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    except ImportError:
+        logger.warning("OTEL_ variables ask for traces: install pixdepot[otel] for them")
+        yield None
+        return
+    named = "OTEL_SERVICE_NAME" in environ or "service.name=" in environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
+    resource = Resource.create({} if named else {"service.name": "pixdepot"})
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    for name in names:
+        provider.add_span_processor(BatchSpanProcessor(_exporter(name)))
+    try:
+        yield Tracer(provider.get_tracer("pixdepot", version("pixdepot")))
+    finally:
+        # Where the collector is down this would take longer than most have patience with a server that stops.
+        last = threading.Thread(target=provider.shutdown, daemon=True)
+        last.start()
+        await asyncio.to_thread(last.join, _LAST_SECONDS)
+
+
+def _exporters(environ: Mapping[str, str]) -> list[str]:
+    """Return the exporters that are asked for by name, or OTLP where it has an endpoint."""
+    if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return []
+    usual = "otlp" if any(environ.get(each) for each in _ENDPOINTS) else "none"
+    names = (each.strip() for each in (environ.get("OTEL_TRACES_EXPORTER") or usual).split(","))
+    return [each for each in names if each not in {"", "none"}]
+
+
+def _exporter(name: str) -> "SpanExporter":
+    if name == "otlp":
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+        return OTLPSpanExporter()
+    if name == "console":
+        from opentelemetry.sdk.trace.export import ConsoleSpanExporter
+
+        return ConsoleSpanExporter()
+    raise SettingsError("OTEL_TRACES_EXPORTER takes otlp (by HTTP), console and none.")

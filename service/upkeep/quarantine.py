@@ -1,0 +1,71 @@
+"""Objects that no record leads to are kept for some days, in case that it is the record that was lost.
+
+They are moved below a hidden key that tells when that was. No link leads there.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from service.domain.errors import ObjectMissing
+from service.domain.model import StoredObject
+from service.operations.depot import Depot
+
+_PLACE = "images/.quarantine/"  # below `images/`, so that the same permissions and backups do
+_STAMP = "%Y%m%dT%H%M%SZ"
+_quarantined = re.compile(rf"{re.escape(_PLACE)}([0-9]{{8}}T[0-9]{{6}}Z)/(.+)").fullmatch
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """An object in quarantine: its key there, the one it had before, and since when it is there."""
+
+    key: str
+    original_key: str
+    since: datetime
+
+
+class Quarantine:
+    """The objects of a depot that are in quarantine. Safe beside others that do the same."""
+
+    def __init__(self, depot: Depot) -> None:
+        self._depot, self._objects = depot, depot.objects
+
+    async def add(self, keys: Sequence[str], now: datetime) -> None:
+        """Move these objects there; those that are gone meanwhile are passed over. Repeatable."""
+        place = f"{_PLACE}{now.astimezone(UTC).strftime(_STAMP)}/"
+        await asyncio.gather(*(self._move(key, place + key) for key in keys))
+
+    async def purge(self) -> int:
+        """Delete what has been there for PIXDEPOT_QUARANTINE_DAYS, and return how many objects that was."""
+        before = self._depot.times.earliest() - timedelta(days=self._depot.settings.quarantine_days)
+        purged = 0
+        async for each in self.everything():
+            if each.since < before:
+                await self._objects.delete(each.key)
+                purged += 1
+        return purged
+
+    async def restore(self, each: Quarantined) -> None:
+        """Give an object its key back."""
+        await self._move(each.key, each.original_key)
+
+    async def everything(self) -> AsyncIterator[Quarantined]:
+        """Yield all that is there."""
+        async for each in self._objects.list(_PLACE):
+            if found := _read(each):
+                yield found
+
+    async def _move(self, source: str, target: str) -> None:
+        try:
+            await self._objects.move(source, target)
+        except ObjectMissing:
+            return
+
+
+def _read(found: StoredObject) -> Quarantined | None:
+    if not (parts := _quarantined(found.key)):
+        return None
+    return Quarantined(found.key, parts[2], datetime.strptime(parts[1], _STAMP).replace(tzinfo=UTC))

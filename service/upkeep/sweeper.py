@@ -1,0 +1,191 @@
+"""Finishing what crashes, cancelled uploads and clients that never came back have left behind."""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import timedelta
+
+from service.domain.errors import DepotMismatch, Unavailable, explained
+from service.domain.model import State, Upload, is_image_id
+from service.operations.depot import A_REQUEST, UPLOADS, Depot, batched
+from service.telemetry import logs
+
+from .quarantine import Quarantine
+
+logger = logging.getLogger(__name__)
+
+_BATCH = 100  # records, or objects
+_UNDER_WAY = timedelta(minutes=5)  # most uploads have been completed so long after their bytes arrived
+_UNFINISHED = timedelta(hours=1)  # since its last write: every request that wrote it has ended long before
+_PURGED_EVERY = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What one round did, of what it found due."""
+
+    due: int
+    removed: int
+    failed: int
+
+
+class Sweeper:
+    """Removes uploads whose deadline has come, and bytes that came after it.
+
+    Safe beside live traffic and beside other sweepers.
+    """
+
+    def __init__(self, depot: Depot) -> None:
+        self._depot, self._quarantine = depot, Quarantine(depot)
+        self._now = depot.clock
+        self._next_purge = depot.clock()
+
+    async def sweep(self) -> Swept:
+        """Remove everything that is due now, and return the counts. Repeatable.
+
+        One that fails stays due, and is counted, not raised.
+        """
+        tracer = self._depot.tracer
+        try:
+            with tracer.work("sweep") if tracer else nullcontext():
+                swept = await self._round()
+        except Exception:
+            self._depot.metrics.sweeps.outcomes["failed"] += 1
+            raise
+        self._depot.metrics.sweeps.ended(swept.due, swept.removed, swept.failed)
+        return swept
+
+    async def _round(self) -> Swept:
+        await self._depot.pairing.check()
+        found = removed = failed = 0
+        while due := await self._depot.records.due(self._now(), _BATCH):
+            outcomes = await asyncio.gather(*map(self._remove, due), return_exceptions=True)
+            errors = [each for each in outcomes if isinstance(each, BaseException)]
+            for error, times in _distinct(errors):
+                failed_at = "an upload" if times == 1 else f"{times} uploads"
+                logs.failed(logger, f"sweep could not remove {failed_at}", error)
+            found += len(due)
+            removed += sum(each is True for each in outcomes)
+            failed += len(errors)
+            if len(due) < _BATCH or errors or True not in outcomes:
+                break
+        strays = 0
+        try:
+            strays = await self._remove_strays()
+        except Exception as error:  # noqa: BLE001 - told of, whatever it is
+            logs.failed(logger, "sweep could not look for bytes that came late", error)
+            failed += 1
+        return Swept(found + strays, removed + strays, failed + await self._tidy() + await self._purge())
+
+    async def _tidy(self) -> int:
+        """Let the store remove what unfinished writes have left; return the failures."""
+        try:
+            await self._depot.objects.tidy(_UNFINISHED)
+        except Exception as error:  # noqa: BLE001 - told of, whatever it is
+            logs.failed(logger, "sweep could not remove unfinished writes", error)
+            return 1
+        return 0
+
+    async def _purge(self) -> int:
+        """Delete what was in quarantine for long enough, now and then; return the failures."""
+        now = self._now()
+        if now < self._next_purge:
+            return 0
+        try:
+            await self._quarantine.purge()
+        except Exception as error:  # noqa: BLE001 - told of, whatever it is
+            logs.failed(logger, "sweep could not purge the quarantine", error)
+            return 1
+        self._next_purge = now + _PURGED_EVERY
+        return 0
+
+    async def _remove(self, upload: Upload) -> bool:
+        depot, image_id = self._depot, upload.image_id
+        if upload.state is State.READY:
+            return await self._settle(image_id)
+        # Retired first: a complete that is under way finds it gone and takes its own copy away.
+        now = self._now()
+        if upload.state is not State.DELETED and not await depot.records.retire(
+            image_id, {State.PENDING, State.FAILED}, now, due=now
+        ):
+            return False
+        await self._erase(image_id)
+        return await depot.records.forget(image_id, now)
+
+    async def _erase(self, image_id: str) -> None:
+        """Remove the objects of a deleted image, or of an upload that came to nothing.
+
+        Where the database was restored from an older backup, such an upload may have been published since: what was
+        sealed goes to quarantine.
+        """
+        depot = self._depot
+        sealed = [each.key async for each in depot.objects.list(f"images/{image_id}/")]
+        if sealed and not await depot.records.is_deleted(image_id):
+            await self._quarantine.add(sealed, depot.clock())
+            sealed = []
+        await depot.objects.delete(depot.upload_key(image_id), *sealed)
+
+    async def _settle(self, image_id: str) -> bool:
+        """Remove what was sent through a published image's old links, and copies of completes that died."""
+        image = await self._depot.records.image(image_id)
+        if image is None:
+            return False
+        # What is young may be about to become the image's: its variants are being made anew. It stays due then.
+        now = self._now()
+        if not await self._depot.erase(image_id, keep=image.object_keys, before=now - A_REQUEST):
+            return False
+        await self._depot.records.settle(image_id, now)
+        return True
+
+    async def _remove_strays(self) -> int:
+        """Remove bytes that arrived when nobody expected them any more, and return how many objects those were.
+
+        S3 takes a PUT that began before its link expired, however long it lasts: the upload may be forgotten by
+        then, or published. A record is there before its link, so bytes without one can belong to nothing.
+        """
+        removed = 0
+        async for batch in batched(self._depot.objects.list(UPLOADS), _BATCH):
+            # No clock decides here: leaving out what is young only saves asking for most of those under way.
+            old = [each.key for each in batch if each.modified_at < self._depot.clock() - _UNDER_WAY]
+            unexpected = await asyncio.gather(*map(self._is_unexpected, old))
+            strays = [key for key, stray in zip(old, unexpected, strict=True) if stray]
+            await self._depot.objects.delete(*strays)
+            removed += len(strays)
+        return removed
+
+    async def _is_unexpected(self, key: str) -> bool:
+        image_id = key.removeprefix(UPLOADS)
+        if not is_image_id(image_id):
+            return False  # none of ours
+        upload = await self._depot.records.upload(image_id)
+        return upload is None or upload.state is State.READY
+
+    async def run(self, interval: float) -> None:
+        """Sweep every `interval` seconds until cancelled. A failed round is logged and the next one tries again.
+
+        A clock that jumps ahead meanwhile makes nothing due before it has stayed there for 10 minutes. At once it
+        asks whether database and storage belong together.
+        """
+        self._now = self._depot.times.earliest
+        try:
+            await self._depot.pairing.check()
+        except DepotMismatch as mismatch:
+            logger.error("%s", mismatch.detail)  # noqa: TRY400 - the trace tells nothing
+        except Unavailable:
+            logger.warning("whether database and storage belong together is not known yet")
+        while True:
+            await asyncio.sleep(interval)
+            try:
+                await self.sweep()
+            except Exception as error:  # noqa: BLE001 - told of, whatever it is
+                logs.failed(logger, "a round of sweep failed", error)
+
+
+def _distinct(errors: Iterable[BaseException]) -> list[tuple[BaseException, int]]:
+    """Return one error of each kind, and how often it came: a missing permission fails at everything."""
+    kinds: dict[str, list[BaseException]] = {}
+    for error in errors:
+        kinds.setdefault(explained(error), []).append(error)
+    return [(same[0], len(same)) for same in kinds.values()]
