@@ -18,7 +18,7 @@ from service.operations.patience import limited
 from service.telemetry import logs
 from service.telemetry.metrics import UNROUTED, Requests
 
-from . import endpoints, schemas
+from . import answers, endpoints, schemas
 from .cors import cors_headers, preflight_headers
 from .endpoints import Call, Services
 from .http import ApiRequest, ApiResponse, Route
@@ -62,7 +62,7 @@ class Operation:
 
 OPERATIONS = (
     Operation(
-        "POST", "/images", endpoints.upload_image, schemas.Published, 201,
+        "POST", "/images", endpoints.upload_image, answers.Published, 201,
         body=schemas.ImageBody, form=schemas.ImageForm, keyed=True,
         errors=(
             errors.InvalidJson, errors.InvalidBase64, errors.InvalidFilename, errors.InvalidTags,
@@ -72,26 +72,26 @@ OPERATIONS = (
         ),
     ),
     Operation(
-        "GET", "/images", endpoints.list_images, schemas.Listing, query=schemas.ListQuery,
+        "GET", "/images", endpoints.list_images, answers.Listing, query=schemas.ListQuery,
         errors=(errors.InvalidCursor,),
     ),
     Operation(
-        "GET", "/images/{image_id}", endpoints.get_image, schemas.View, query=schemas.ViewQuery,
+        "GET", "/images/{image_id}", endpoints.get_image, answers.View, query=schemas.ViewQuery,
         errors=(errors.NotFound, errors.ObjectMissing, errors.PreconditionFailed, errors.RangeNotSatisfiable),
     ),
     Operation(
-        "GET", "/images/{image_id}/content", endpoints.get_content, schemas.Elsewhere, 302,
+        "GET", "/images/{image_id}/content", endpoints.get_content, answers.Elsewhere, 302,
         query=schemas.ContentQuery, errors=(errors.NotFound,),
     ),
     Operation(
-        "POST", "/images/batch-delete", endpoints.delete_images, schemas.Results, body=schemas.BatchBody,
+        "POST", "/images/batch-delete", endpoints.delete_images, answers.Results, body=schemas.BatchBody,
         errors=(
             errors.InvalidJson, errors.UserMismatch, errors.TooLarge, errors.UnsupportedMediaType,
             errors.TooManyRequests,
         ),
     ),
     Operation(
-        "PATCH", "/images/{image_id}", endpoints.edit_image, schemas.Published, body=schemas.EditBody,
+        "PATCH", "/images/{image_id}", endpoints.edit_image, answers.Published, body=schemas.EditBody,
         errors=(
             errors.InvalidJson, errors.InvalidTags, errors.Forbidden, errors.UserMismatch, errors.NotFound,
             errors.PreconditionFailed, errors.TooLarge, errors.UnsupportedMediaType, errors.TooManyRequests,
@@ -99,7 +99,7 @@ OPERATIONS = (
         ),
     ),
     Operation(
-        "DELETE", "/images/{image_id}", endpoints.delete_image, schemas.Removed,
+        "DELETE", "/images/{image_id}", endpoints.delete_image, answers.Removed,
         query=schemas.OwnerQuery, body=schemas.OwnerBody,
         errors=(
             errors.InvalidJson, errors.Forbidden, errors.UserMismatch, errors.NotFound, errors.PreconditionFailed,
@@ -107,7 +107,7 @@ OPERATIONS = (
         ),
     ),
     Operation(
-        "POST", "/uploads", endpoints.begin_upload, schemas.Begun, 201, body=schemas.UploadBody, keyed=True,
+        "POST", "/uploads", endpoints.begin_upload, answers.Begun, 201, body=schemas.UploadBody, keyed=True,
         errors=(
             errors.InvalidJson, errors.InvalidFilename, errors.InvalidTags, errors.UserMismatch, errors.TooLarge,
             errors.UnsupportedMediaType, errors.ImageGone, errors.IdempotencyMismatch, errors.TooManyRequests,
@@ -115,26 +115,26 @@ OPERATIONS = (
         ),
     ),
     Operation(
-        "GET", "/uploads/{image_id}", endpoints.get_upload, schemas.UploadState, errors=(errors.NotFound,)
+        "GET", "/uploads/{image_id}", endpoints.get_upload, answers.UploadState, errors=(errors.NotFound,)
     ),
     Operation(
-        "DELETE", "/uploads/{image_id}", endpoints.cancel_upload, schemas.Removed,
+        "DELETE", "/uploads/{image_id}", endpoints.cancel_upload, answers.Removed,
         errors=(errors.NotFound, errors.Conflict),
     ),
     Operation(
-        "POST", "/uploads/{image_id}/sign", endpoints.sign_upload, schemas.Begun,
+        "POST", "/uploads/{image_id}/sign", endpoints.sign_upload, answers.Begun,
         errors=(errors.NotFound, errors.Conflict),
     ),
     Operation(
-        "POST", "/uploads/{image_id}/complete", endpoints.complete_upload, schemas.Published,
+        "POST", "/uploads/{image_id}/complete", endpoints.complete_upload, answers.Published,
         errors=(
             errors.NotFound, errors.UploadMissing, errors.UploadExpired, errors.TypeMismatch, errors.TooLarge,
             errors.UnsupportedImage, errors.InvalidImage, errors.QuotaExceeded, errors.InsufficientStorage,
         ),
     ),
-    Operation("GET", "/health", endpoints.get_health, schemas.Alive, anonymous=True),
-    Operation("GET", "/health/ready", endpoints.get_readiness, schemas.Readiness, anonymous=True),
-    Operation("GET", "/openapi.json", endpoints.get_openapi, schemas.Document, anonymous=True),
+    Operation("GET", "/health", endpoints.get_health, answers.Alive, anonymous=True),
+    Operation("GET", "/health/ready", endpoints.get_readiness, answers.Readiness, anonymous=True),
+    Operation("GET", "/openapi.json", endpoints.get_openapi, answers.Document, anonymous=True),
 )  # fmt: skip
 
 

@@ -38,7 +38,7 @@ from service.operations.uploads import UploadService
 from service.settings import Settings
 from service.telemetry import logs
 
-from . import schemas
+from . import answers, schemas
 from .bodies import check_picture, read_json, read_picture
 from .fields import instant
 from .http import ApiRequest, ApiResponse, if_match, if_none_match, representation
@@ -374,7 +374,7 @@ async def get_openapi(call: Call) -> ApiResponse:
 # ---------------------------------------------------------------- answers
 
 
-_metadata = schemas.dumper(schemas.Metadata)
+_metadata = answers.dumper(answers.Metadata)
 
 
 def _published(call: Call, message: str, image: Image) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from service.domain.errors import (
     Unavailable,
 )
 
-from . import examples, schemas
+from . import answers, examples, schemas
 from .dispatch import OPERATIONS, Operation
 
 # RFC 9110's names, which Python has from 3.13 on only.
@@ -184,7 +184,7 @@ def _responses(row: Operation) -> dict[str, Any]:
 def _success(row: Operation) -> dict[str, Any]:
     named = [*_OF_STATUSES.get(row.status, []), *_OF_OPERATIONS.get(row.name, [])]
     described = {"description": HTTPStatus(row.status).phrase, "headers": _headers(*named)}
-    if row.answer is schemas.Elsewhere:
+    if row.answer is answers.Elsewhere:
         return described
     content: dict[str, Any] = {"application/json": {"schema": row.answer, "example": examples.ANSWERS[row.name]}}
     if row.query is schemas.ViewQuery:
@@ -198,7 +198,7 @@ def _failure(status: int, kinds: list[type[PixdepotError]]) -> dict[str, Any]:
     return {
         "description": f"{_PHRASES.get(status, HTTPStatus(status).phrase)}: {', '.join(shown)}.",
         "headers": _headers(*named),
-        "content": {"application/problem+json": {"schema": schemas.Problem, "examples": shown}},
+        "content": {"application/problem+json": {"schema": answers.Problem, "examples": shown}},
     }
 
 
