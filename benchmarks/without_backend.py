@@ -7,8 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.library import library, with_variants
+from service.api.calls import Services
 from service.api.dispatch import Api
-from service.api.endpoints import Services
 from service.api.identity import Identity
 from service.domain import model
 from service.domain.model import Image

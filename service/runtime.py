@@ -9,8 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from .api.calls import Services
 from .api.dispatch import Api
-from .api.endpoints import Services
 from .api.http import Route
 from .api.identity import Identity
 from .backends import DATABASE, opened_backend

@@ -2,9 +2,8 @@
 
 import asyncio
 import hashlib
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -28,90 +27,21 @@ from service.domain.model import (
     SignedUpload,
     State,
     Upload,
-    is_image_id,
 )
 from service.domain.search import decode_cursor, encode_cursor, folded
-from service.operations.depot import Depot
-from service.operations.images import ImageService, disposition
-from service.operations.limits import RateLimiter
-from service.operations.uploads import UploadService
-from service.settings import Settings
+from service.operations.images import disposition
 from service.telemetry import logs
 
-from . import answers, schemas
+from . import schemas
 from .bodies import check_picture, read_json, read_picture
+from .calls import Call, etag_of, image_id_of
 from .fields import instant
-from .http import ApiRequest, ApiResponse, if_match, if_none_match, representation
-from .identity import Caller, Identity
+from .http import ApiResponse, if_none_match, representation
+from .identity import Caller
 
 _DELETES_AT_ONCE = 10
 _LONGEST_LINK = 3_000  # characters: proxies have 4 KB for a whole head
 _DECIDED_WITHIN = 8.0  # seconds: in a batch, what is not decided by then is answered as unavailable
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """Everything the operations need."""
-
-    images: ImageService
-    uploads: UploadService
-    depot: Depot
-    identity: Identity
-    describe: Callable[[], Mapping[str, Any]]  # the API, as OpenAPI
-    rates: RateLimiter
-
-    @property
-    def settings(self) -> Settings:
-        """Return the service's settings."""
-        return self.depot.settings
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A request to one operation, its query already loaded."""
-
-    services: Services
-    request: ApiRequest
-    caller: Caller
-    query: Mapping[str, Any]
-
-    @property
-    def image_id(self) -> str:
-        """Return the id in the path. Raises NotFound unless it is a UUID."""
-        return _image_id(self.request.parameters["image_id"])
-
-    def writer(self, said: str | None) -> str:
-        """Return who does what the request asks for; `said` is its own word. The log knows from then on.
-
-        Raises what `Caller.acting_as` raises, and TooManyRequests.
-        """
-        user = self.caller.acting_as(said)
-        logs.note(user=user)
-        self.services.rates.admit(user)
-        return user
-
-    def metadata(self, image: Image) -> dict[str, Any]:
-        """Return an image's metadata as this caller sees it: without tokens every image is public in effect."""
-        return _metadata(image) | ({"visibility": "public"} if self.caller.user_id is None else {})
-
-    def unchanged(self, image: Image) -> bool:
-        """Return whether If-Match is absent or names an ETag of the image as it is.
-
-        The links of a view change by the hour. That is another representation, and no change of the image.
-        """
-        condition = _OF_A_VIEW.sub('"', self.request.headers.get("if-match", "*"))
-        return if_match({"if-match": condition}, _etag(image))
-
-    def url(self, path: str) -> str:
-        """Return a URL of this service, or of its local storage."""
-        return self.request.base_url + path if path.startswith("/") else path
-
-
-def _image_id(text: str) -> str:
-    """Return an id as it is stored. Raises NotFound unless it is a UUID."""
-    if not is_image_id(image_id := text.lower()):
-        raise NotFound("There is nothing with this id.")
-    return image_id
 
 
 # ---------------------------------------------------------------- images
@@ -263,7 +193,7 @@ async def edit_image(call: Call) -> ApiResponse:
         unless_changed=call.unchanged,
         **changes,
     )
-    return answer(_published(call, "Image updated successfully", image), headers={"ETag": _etag(image)})
+    return answer(_published(call, "Image updated successfully", image), headers={"ETag": etag_of(image)})
 
 
 async def delete_image(call: Call) -> ApiResponse:
@@ -285,7 +215,7 @@ async def delete_images(call: Call) -> ApiResponse:
         try:
             async with asyncio.timeout_at(over), turns:
                 viewer = call.caller.user_id
-                await call.services.images.delete(_image_id(image_id), user_id, viewer=viewer)
+                await call.services.images.delete(image_id_of(image_id), user_id, viewer=viewer)
         except (NotFound, Forbidden, Unavailable, TimeoutError) as error:
             told = Unavailable if isinstance(error, TimeoutError) else error
             return {"image_id": image_id, "status": told.status, "code": told.code}
@@ -374,25 +304,14 @@ async def get_openapi(call: Call) -> ApiResponse:
 # ---------------------------------------------------------------- answers
 
 
-_metadata = answers.dumper(answers.Metadata)
-
-
 def _published(call: Call, message: str, image: Image) -> dict[str, Any]:
     return {"message": message, "image_id": image.image_id, "metadata": call.metadata(image)}
-
-
-def _etag(image: Image) -> str:
-    """Return the ETag of an image's metadata: every state of it has a time of its own."""
-    return f'"{instant(image.updated_at)}"'
 
 
 def _view_etag(image: Image, view: ApiResponse) -> str:
     """Return the ETag of a view: that of its metadata, and a digest of all it says, for its links come and go."""
     assert isinstance(view.body, bytes)  # noqa: S101 - answer() makes nothing else
-    return f'{_etag(image)[:-1]}/{hashlib.sha256(view.body).hexdigest()[:16]}"'
-
-
-_OF_A_VIEW = re.compile('/[0-9a-f]{16}"')
+    return f'{etag_of(image)[:-1]}/{hashlib.sha256(view.body).hexdigest()[:16]}"'
 
 
 async def _linker(call: Call) -> Callable[[Image], dict[str, Any]]:

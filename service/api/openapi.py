@@ -23,7 +23,7 @@ from service.domain.errors import (
 )
 
 from . import answers, examples, schemas
-from .dispatch import OPERATIONS, Operation
+from .table import OPERATIONS, Operation
 
 # RFC 9110's names, which Python has from 3.13 on only.
 _PHRASES = {413: "Content Too Large", 416: "Range Not Satisfiable", 422: "Unprocessable Content"}
