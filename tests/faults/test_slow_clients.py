@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from service.connections import Deadlines
 from service.runtime import open_service
-from service.server import Deadlines, answering, listen
+from service.server import answering, listen
 from service.settings import Settings
 from tests.api.client import some_details
 from tests.pictures import base64_of, picture

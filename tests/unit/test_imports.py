@@ -17,7 +17,7 @@ PACKAGES = ("service", "lambda_adapter", "bootstrap", "pixdepot")
 # Each wing stands on those before it, and imports nothing of those behind it. What is no folder is a file.
 WINGS = [
     *("settings", "domain", "machine", "media", "telemetry", "operations", "upkeep", "api", "web"),
-    *("local", "aws", "backends", "runtime", "server", "__main__"),
+    *("local", "aws", "backends", "runtime", "connections", "server", "__main__"),
 ]
 # What some may not import although it stands before them.
 NOT_FOR = {

@@ -8,13 +8,13 @@ from typing import Literal
 import pytest
 
 from service.api.http import ApiRequest
+from service.connections import Deadlines
 from service.domain.errors import Forbidden
 from service.domain.model import GRACE, Expected
 from service.local.disk import Disk
 from service.local.files import LocalObjectStore
 from service.local.links import LinkSigner
 from service.local.storage import StorageRoutes
-from service.server import Deadlines
 from service.settings import Settings
 
 KEY = "uploads/one"
