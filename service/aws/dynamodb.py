@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from service.domain.errors import Unavailable, explained
 from service.domain.model import (
     CLAIM_LIFE,
     Adopt,
@@ -55,6 +54,7 @@ from .items import (
 )
 from .lists import ImageLists
 from .postings import Postings
+from .records import FAILED_CONDITION, FORGOTTEN, Records
 from .session import DynamoAccess, error_code, together, translated
 from .upkeep import Upkeep
 from .usage import Usage
@@ -64,10 +64,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_FAILED_CONDITION = "ConditionalCheckFailedException"
-_NONCES = 32  # kept of each kind of transition, at least: more than come between a write and its retry
 _IDENTITY: Attributes = {"term": text("secret"), "position": text("depot")}  # the row of the depot's ID
-_FORGOTTEN = "forgotten"  # the state of an item that keeps only the ID of a deleted image
 _TOMBSTONE_LIFE = timedelta(days=30)  # beyond its deadline; then DynamoDB removes what no sweep ever did
 
 
@@ -79,6 +76,7 @@ class DynamoRepository:
     ) -> None:
         self._dynamodb: DynamoDBClient = clients.dynamodb
         self._table, self._index_table = table, index_table
+        self._records = Records(clients.dynamodb, table)
         self._lists = ImageLists(clients.dynamodb, table, index_table, read_budget)
         self._postings = Postings(clients.dynamodb, index_table)
         self._usage = Usage(clients.dynamodb, index_table, kept=counts_usage)
@@ -103,7 +101,7 @@ class DynamoRepository:
                     ExpressionAttributeNames={"#term": "term"},
                 )
             except ClientError as error:
-                if error_code(error) != _FAILED_CONDITION:
+                if error_code(error) != FAILED_CONDITION:
                     raise
             found = await self._dynamodb.get_item(TableName=self._index_table, Key=key, ConsistentRead=True)
         return bytes(found["Item"]["value"]["B"])
@@ -126,7 +124,7 @@ class DynamoRepository:
                     ExpressionAttributeValues={":replacing": text(replacing or identity)},
                 )
             except ClientError as error:
-                if error_code(error) != _FAILED_CONDITION:
+                if error_code(error) != FAILED_CONDITION:
                     raise
         return await self.identity() or identity
 
@@ -144,7 +142,7 @@ class DynamoRepository:
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 )
             except ClientError as error:
-                if error_code(error) != _FAILED_CONDITION:
+                if error_code(error) != FAILED_CONDITION:
                     raise
                 found: Any = error.response
                 return read_claim(found["Item"])
@@ -161,7 +159,7 @@ class DynamoRepository:
                     ConditionExpression="attribute_not_exists(image_id)",
                 )
             except ClientError as error:
-                if error_code(error) != _FAILED_CONDITION:
+                if error_code(error) != FAILED_CONDITION:
                     raise
 
     async def prepare(self, upload: Upload) -> None:
@@ -170,12 +168,12 @@ class DynamoRepository:
 
     async def upload(self, image_id: str) -> Upload | None:
         """See `ImageRepository`."""
-        item = await self._item(image_id)
+        item = await self._records.item(image_id)
         return read_upload(item) if item else None
 
     async def image(self, image_id: str) -> Image | None:
         """See `ImageRepository`."""
-        item = await self._item(image_id)
+        item = await self._records.item(image_id)
         return read_image(item) if item and _state(item) is State.READY else None
 
     async def extend(self, image_id: str, expires_at: datetime) -> Upload | None:
@@ -186,12 +184,12 @@ class DynamoRepository:
         extended = replace(upload, expires_at=expires_at)
         changes = {"expires_at": number(milliseconds(expires_at)), **due(image_id, extended.deadline)}
         later: tuple[str, Attributes] = ("#expires_at < :expires_at", {})
-        if await self._transition("extend", image_id, {State.PENDING}, changes, later):
+        if await self._records.transition("extend", image_id, {State.PENDING}, changes, later):
             return extended
         return await self._pending(image_id)  # moved as far by another, or no longer pending
 
     async def _pending(self, image_id: str) -> Upload | None:
-        item = await self._item(image_id)
+        item = await self._records.item(image_id)
         return read_upload(item) if item and _state(item) is State.PENDING else None
 
     async def publish(self, image: Image, *, settled: bool) -> Image | None:
@@ -201,7 +199,7 @@ class DynamoRepository:
             **image_attributes(image),
             **(_NEVER_DUE if settled else {}),
         }
-        if await self._transition("publish", image.image_id, {State.PENDING}, changes):
+        if await self._records.transition("publish", image.image_id, {State.PENDING}, changes):
             await self._usage.add_or_leave(image.details.user_id, image.content.file_size)
             return image
         return await self.image(image.image_id)
@@ -213,14 +211,14 @@ class DynamoRepository:
             "failure_code": text(failure.code),
             "failure_detail": text(failure.detail),
         }
-        return await self._transition("fail", image_id, {State.PENDING}, changes)
+        return await self._records.transition("fail", image_id, {State.PENDING}, changes)
 
     async def edit(self, image: Image, *, seen: Image) -> bool:
         """See `ImageRepository`. New index rows come before, stale ones go after: lists check what they find."""
         await self._postings.add(image.image_id, image.created_at, image.details, image.updated_at)
         changes = {**details_attributes(image.details), "updated_at": text(stamp(image.updated_at))}
         unchanged = "#updated_at = :seen", {":seen": text(stamp(seen.updated_at))}
-        if not await self._transition("edit", image.image_id, {State.READY}, changes, unchanged):
+        if not await self._records.transition("edit", image.image_id, {State.READY}, changes, unchanged):
             if await self.image(image.image_id) is None:
                 await self._postings.remove_or_leave(image.image_id, image.created_at, image.details)
             return False
@@ -229,25 +227,25 @@ class DynamoRepository:
 
     async def exchange_variants(self, image: Image, *, seen: Image, deadline: datetime) -> bool:
         """See `ImageRepository`."""
-        item = await self._item(image.image_id)
+        item = await self._records.item(image.image_id)
         if not item or _state(item) is not State.READY or read_image(item).variants != seen.variants:
             return False
         # As it was just now, word by word; an item from before there were variants has none.
         was = ("#variants = :was", {":was": dict(item["variants"])}) if "variants" in item else _NO_VARIANTS
         changes = {**variants_attributes(image), **due(image.image_id, _latest(item, deadline))}
-        return await self._transition("exchange_variants", image.image_id, {State.READY}, changes, was)
+        return await self._records.transition("exchange_variants", image.image_id, {State.READY}, changes, was)
 
     async def schedule_sweep(self, image_id: str, deadline: datetime) -> bool:
         """See `ImageRepository`."""
-        item = await self._item(image_id)
+        item = await self._records.item(image_id)
         changes = due(image_id, _latest(item or {}, deadline))
-        return await self._transition("schedule_sweep", image_id, {State.READY}, changes)
+        return await self._records.transition("schedule_sweep", image_id, {State.READY}, changes)
 
     async def retire(
         self, image_id: str, states: Collection[State], deadline: datetime, *, due: datetime | None = None
     ) -> bool:
         """See `ImageRepository`."""
-        item = await self._item(image_id)
+        item = await self._records.item(image_id)
         if not item or _state(item) not in states:
             return False
         deadline = _latest(item, deadline)
@@ -261,7 +259,7 @@ class DynamoRepository:
             **({} if _was_published(item) else {"expires": number(_expiry(deadline))}),
             **_due(image_id, deadline),
         }
-        if not await self._transition("retire", image_id, states, changes, came_due):
+        if not await self._records.transition("retire", image_id, states, changes, came_due):
             return False
         upload = read_upload(item)
         size = read_image(item).content.file_size if _state(item) is State.READY else 0
@@ -293,7 +291,7 @@ class DynamoRepository:
         found = [item for items in await together(*shards) for item in items]
         found.sort(key=lambda item: int(item["deadline"]["N"]))
         # The index is eventually consistent, and has keys only: what is due is decided on the records.
-        items = await together(*(self._item(each["image_id"]["S"]) for each in found[:limit]))
+        items = await together(*(self._records.item(each["image_id"]["S"]) for each in found[:limit]))
         return [read_upload(item) for item in items if item and _is_due(item, now)]
 
     async def _due(self, shard: str, now: datetime, limit: int) -> Sequence[Item]:
@@ -311,11 +309,11 @@ class DynamoRepository:
     async def settle(self, image_id: str, now: datetime) -> None:
         """See `ImageRepository`."""
         came_due = "#deadline <= :moment", {":moment": number(milliseconds(now))}
-        await self._transition("settle", image_id, {State.READY}, _NEVER_DUE, came_due)
+        await self._records.transition("settle", image_id, {State.READY}, _NEVER_DUE, came_due)
 
     async def forget(self, image_id: str, now: datetime) -> bool:
         """See `ImageRepository`."""
-        item = await self._item(image_id)
+        item = await self._records.item(image_id)
         if not item or _state(item) is not State.DELETED or not _is_due(item, now):
             return False
         upload = read_upload(item)
@@ -323,7 +321,7 @@ class DynamoRepository:
         with translated():
             # A tombstone changes no more, so what was read just now is still true.
             if _was_published(item):
-                forgotten = {"image_id": text(image_id), "state": text(_FORGOTTEN)}
+                forgotten = {"image_id": text(image_id), "state": text(FORGOTTEN)}
                 await self._dynamodb.put_item(TableName=self._table, Item=forgotten)
             else:
                 await self._dynamodb.delete_item(TableName=self._table, Key={"image_id": text(image_id)})
@@ -331,11 +329,11 @@ class DynamoRepository:
 
     async def is_deleted(self, image_id: str) -> bool:
         """See `ImageRepository`."""
-        item = await self._stored(image_id)
+        item = await self._records.stored(image_id)
         if not item or "state" not in item:
             return False
         state = item["state"]["S"]
-        return state == _FORGOTTEN or (state == State.DELETED and _was_published(item))
+        return state == FORGOTTEN or (state == State.DELETED and _was_published(item))
 
     async def check(self) -> None:
         """See `ImageRepository`."""
@@ -347,76 +345,6 @@ class DynamoRepository:
 
     async def examine(self) -> None:
         """See `ImageRepository`. AWS looks after what it stores."""
-
-    async def _item(self, image_id: str) -> Item | None:
-        """Return a record; None also where nothing is kept but that its image was deleted."""
-        item = await self._stored(image_id)
-        return None if item and item.get("state") == text(_FORGOTTEN) else item
-
-    async def _stored(self, image_id: str) -> Item | None:
-        with translated():
-            found = await self._dynamodb.get_item(
-                TableName=self._table, Key={"image_id": text(image_id)}, ConsistentRead=True
-            )
-        return found.get("Item")
-
-    async def _transition(
-        self,
-        name: str,
-        image_id: str,
-        states: Collection[State],
-        changes: Mapping[str, Mapping[str, Any] | None],
-        further: tuple[str, Attributes] | None = None,
-    ) -> bool:
-        """Change attributes (None removes one) of a record in one of `states`; False when it is in none."""
-        nonce, nonces = text(secrets.token_urlsafe(6)), f"{name}_nonces"
-        sets = [f"#{key} = :{key}" for key, value in changes.items() if value is not None]
-        sets.append(f"#{nonces} = list_append(:nonce, if_not_exists(#{nonces}, :none))")
-        removes = [f"#{key}" for key, value in changes.items() if value is None]
-        values = {f":{key}": dict(value) for key, value in changes.items() if value is not None}
-        values |= {":nonce": {"L": [nonce]}, ":none": {"L": []}}
-        values |= {f":in_{each}": text(each) for each in states}
-        condition = f"#state IN ({', '.join(f':in_{each}' for each in states)})"
-        if further:
-            condition, values = f"{condition} AND {further[0]}", {**values, **further[1]}
-        expression = f"SET {', '.join(sets)}" + (f" REMOVE {', '.join(removes)}" if removes else "")
-        names = {f"#{key}": key for key in (*changes, nonces, "state", "updated_at", "deadline")}
-        used = {alias: key for alias, key in names.items() if alias in f"{expression} {condition}"}
-        with translated():
-            try:
-                done: Any = await self._dynamodb.update_item(
-                    TableName=self._table,
-                    Key={"image_id": text(image_id)},
-                    UpdateExpression=expression,
-                    ConditionExpression=condition,
-                    ExpressionAttributeNames=used,
-                    ExpressionAttributeValues=values,
-                    ReturnValues="UPDATED_NEW",
-                )
-            except ClientError as error:
-                if error_code(error) != _FAILED_CONDITION:
-                    raise
-                item = await self._item(image_id)
-                return item is not None and nonce in item.get(nonces, {"L": []})["L"]
-        await self._drop_old_nonces(image_id, nonces, len(done["Attributes"][nonces]["L"]))
-        return True
-
-    async def _drop_old_nonces(self, image_id: str, name: str, found: int) -> None:
-        """Keep the newest of a record's nonces, which come first, where there are too many. It may fail."""
-        if found < 2 * _NONCES:  # one further write for so many
-            return
-        try:
-            with translated():
-                await self._dynamodb.update_item(
-                    TableName=self._table,
-                    Key={"image_id": text(image_id)},
-                    # Whatever has been added meanwhile, as many of the newest stay.
-                    UpdateExpression="REMOVE " + ", ".join(f"#nonces[{n}]" for n in range(_NONCES, found)),
-                    ConditionExpression="attribute_exists(#nonces)",
-                    ExpressionAttributeNames={"#nonces": name},
-                )
-        except (Unavailable, ClientError) as error:
-            logger.warning("old nonces of a record are left for the next transition: %s", explained(error))
 
 
 _NO_VARIANTS: tuple[str, Attributes] = ("attribute_not_exists(#variants)", {})

@@ -5,9 +5,8 @@ moment leaves the state before or after it. One thread writes, another reads bes
 """
 
 import asyncio
-import secrets
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -32,17 +31,15 @@ from service.domain.model import (
     Upload,
 )
 
-from . import lists
+from . import lists, statements
 from .damage import REMEDY, Damage
 from .database import checkpoint, connect, in_transaction, lacks_room, migrate, rewrite_version
 from .recent import Recent
 from .rows import (
-    IMAGE_COLUMNS,
     claim_columns,
     details_columns,
     image_columns,
     read_claim,
-    read_image,
     read_upload,
     to_ms,
     upload_columns,
@@ -58,7 +55,6 @@ _REMEDIES = {  # by primary result code (https://www.sqlite.org/rescode.html)
         " Set PIXDEPOT_DATA_DIR (or --data) to a directory that this user may write to.",
     ),
 }
-_DEPOT = "depot"  # the name of the depot's ID among the secrets
 
 
 class SqliteRepository:
@@ -99,8 +95,8 @@ class SqliteRepository:
             for name in self._threads:
                 self._connections[name] = await self._run(name, lambda _: connect(self._path))
             await self._run("write", in_transaction(migrate))
-            found = await self._run("read", _secret)
-            self._secret = found or await self._run("write", in_transaction(_new_secret))
+            found = await self._run("read", statements.secret)
+            self._secret = found or await self._run("write", in_transaction(statements.new_secret))
         except sqlite3.DatabaseError as error:
             remedy = _REMEDIES.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, "")
             raise Unavailable(f"{self._path} cannot be opened: {error}.{remedy}") from error
@@ -139,21 +135,21 @@ class SqliteRepository:
     async def secret(self) -> bytes:
         """See `ImageRepository`."""
         if self._secret is None:
-            found = await self._read(_secret)
-            self._secret = await self._write(_new_secret) if found is None else found
+            found = await self._read(statements.secret)
+            self._secret = await self._write(statements.new_secret) if found is None else found
         return self._secret
 
     async def identity(self) -> str | None:
         """See `ImageRepository`. It is kept beside the secret."""
-        return await self._read(_identity)
+        return await self._read(statements.identity)
 
     async def identify(self, identity: str, *, replacing: str | None = None) -> str:
         """See `ImageRepository`."""
 
         def change(connection: sqlite3.Connection) -> str:
-            found = _identity(connection)
+            found = statements.identity(connection)
             if found is None or found == replacing:
-                row = (_DEPOT, identity.encode())
+                row = (statements.DEPOT, identity.encode())
                 connection.execute("INSERT OR REPLACE INTO secrets VALUES (?, ?)", row)
                 return identity
             return found
@@ -167,7 +163,7 @@ class SqliteRepository:
             row = claim_columns(claim)
             expired = to_ms(claim.created_at - CLAIM_LIFE)
             connection.execute("DELETE FROM claims WHERE created_at <= ?", (expired,))
-            connection.execute(_insert("claims", row), row)
+            connection.execute(statements.insert("claims", row), row)
             sql = "SELECT * FROM claims WHERE user_id = :user_id AND key = :key"
             return read_claim(connection.execute(sql, row).fetchone())
 
@@ -178,8 +174,8 @@ class SqliteRepository:
         row = upload_columns(upload)
 
         def change(connection: sqlite3.Connection) -> None:
-            if not _is_deleted(connection, upload.image_id):
-                connection.execute(_insert("images", row), row)
+            if not statements.is_deleted(connection, upload.image_id):
+                connection.execute(statements.insert("images", row), row)
 
         await self._write(change)
 
@@ -194,13 +190,13 @@ class SqliteRepository:
 
     async def image(self, image_id: str) -> Image | None:
         """See `ImageRepository`."""
-        return await self._read(lambda connection: _ready(connection, image_id))
+        return await self._read(lambda connection: statements.ready(connection, image_id))
 
     async def extend(self, image_id: str, expires_at: datetime) -> Upload | None:
         """See `ImageRepository`."""
 
         def change(connection: sqlite3.Connection) -> Upload | None:
-            row = _row(connection, image_id, {State.PENDING})
+            row = statements.row(connection, image_id, {State.PENDING})
             if row is None:
                 return None
             upload = read_upload(row)
@@ -215,11 +211,13 @@ class SqliteRepository:
         """See `ImageRepository`."""
 
         def change(connection: sqlite3.Connection) -> Image | None:
-            row = _row(connection, image.image_id, {State.PENDING})
+            row = statements.row(connection, image.image_id, {State.PENDING})
             if row is None:
-                return _ready(connection, image.image_id)
+                return statements.ready(connection, image.image_id)
             deadline = None if settled else row["deadline"]
-            _update(connection, image.image_id, state=State.READY, deadline=deadline, **image_columns(image))
+            statements.update(
+                connection, image.image_id, state=State.READY, deadline=deadline, **image_columns(image)
+            )
             lists.write(connection, image)
             return image
 
@@ -229,10 +227,10 @@ class SqliteRepository:
         """See `ImageRepository`."""
 
         def change(connection: sqlite3.Connection) -> bool:
-            if _row(connection, image_id, {State.PENDING}) is None:
+            if statements.row(connection, image_id, {State.PENDING}) is None:
                 return False
             reason = {"failure_code": failure.code, "failure_detail": failure.detail}
-            _update(connection, image_id, state=State.FAILED, **reason)
+            statements.update(connection, image_id, state=State.FAILED, **reason)
             return True
 
         return await self._write(change)
@@ -241,9 +239,9 @@ class SqliteRepository:
         """See `ImageRepository`."""
 
         def change(connection: sqlite3.Connection) -> bool:
-            if _ready(connection, image.image_id) != seen:
+            if statements.ready(connection, image.image_id) != seen:
                 return False
-            _update(
+            statements.update(
                 connection,
                 image.image_id,
                 **details_columns(image.details),
@@ -258,11 +256,14 @@ class SqliteRepository:
         """See `ImageRepository`."""
 
         def change(connection: sqlite3.Connection) -> bool:
-            row, now = _row(connection, image.image_id, {State.READY}), _ready(connection, image.image_id)
+            row, now = (
+                statements.row(connection, image.image_id, {State.READY}),
+                statements.ready(connection, image.image_id),
+            )
             if row is None or now is None or now.variants != seen.variants:
                 return False
             later = max(to_ms(deadline), row["deadline"] or 0)
-            _update(connection, image.image_id, **variant_columns(image), deadline=later)
+            statements.update(connection, image.image_id, **variant_columns(image), deadline=later)
             return True
 
         return await self._write(change)
@@ -279,11 +280,11 @@ class SqliteRepository:
         """See `ImageRepository`."""
 
         def change(connection: sqlite3.Connection) -> bool:
-            row = _row(connection, image_id, states)
+            row = statements.row(connection, image_id, states)
             if row is None or (due and (row["deadline"] is None or row["deadline"] > to_ms(due))):
                 return False
             later = max(to_ms(deadline), row["deadline"] or 0)
-            _update(connection, image_id, state=State.DELETED, deadline=later)
+            statements.update(connection, image_id, state=State.DELETED, deadline=later)
             lists.remove(connection, image_id)
             return True
 
@@ -307,7 +308,7 @@ class SqliteRepository:
             for image_id in stale:
                 lists.remove(connection, image_id)
             for image_id in missing:
-                if image := _ready(connection, image_id):
+                if image := statements.ready(connection, image_id):
                     lists.write(connection, image)
 
         if not dry_run and (missing or stale):
@@ -347,7 +348,7 @@ class SqliteRepository:
 
     async def is_deleted(self, image_id: str) -> bool:
         """See `ImageRepository`."""
-        return await self._read(lambda connection: _is_deleted(connection, image_id))
+        return await self._read(lambda connection: statements.is_deleted(connection, image_id))
 
     async def check(self) -> None:
         """See `ImageRepository`. It reads, and commits a transaction, as uploads do.
@@ -366,51 +367,3 @@ class SqliteRepository:
     async def examine(self) -> None:
         """See `ImageRepository`."""
         await self._damage.look(None, titles=True)
-
-
-def _new_secret(connection: sqlite3.Connection) -> bytes:
-    fresh = ("cursor", secrets.token_bytes(32))
-    connection.execute("INSERT INTO secrets VALUES (?, ?) ON CONFLICT DO NOTHING", fresh)
-    (value,) = connection.execute("SELECT value FROM secrets WHERE name = 'cursor'").fetchone()
-    return bytes(value)
-
-
-def _secret(connection: sqlite3.Connection) -> bytes | None:
-    row = connection.execute("SELECT value FROM secrets WHERE name = 'cursor'").fetchone()
-    return bytes(row[0]) if row else None
-
-
-def _identity(connection: sqlite3.Connection) -> str | None:
-    row = connection.execute("SELECT value FROM secrets WHERE name = ?", (_DEPOT,)).fetchone()
-    return bytes(row["value"]).decode() if row else None
-
-
-def _is_deleted(connection: sqlite3.Connection, image_id: str) -> bool:
-    sql = """
-    SELECT 1 FROM deletions WHERE image_id = :id UNION ALL
-    SELECT 1 FROM images WHERE image_id = :id AND state = 'deleted' AND object_key IS NOT NULL
-    """
-    return connection.execute(sql, {"id": image_id}).fetchone() is not None
-
-
-def _insert(table: str, row: Mapping[str, object]) -> str:
-    """Return the statement that inserts a row, unless there is one with its key."""
-    values = ", ".join(f":{name}" for name in row)
-    return f"INSERT INTO {table} ({', '.join(row)}) VALUES ({values}) ON CONFLICT DO NOTHING"  # noqa: S608
-
-
-def _row(connection: sqlite3.Connection, image_id: str, states: Collection[State]) -> sqlite3.Row | None:
-    row: sqlite3.Row | None = connection.execute("SELECT * FROM images WHERE image_id = ?", (image_id,)).fetchone()
-    return row if row and row["state"] in states else None
-
-
-def _ready(connection: sqlite3.Connection, image_id: str) -> Image | None:
-    sql = f"SELECT {IMAGE_COLUMNS} FROM images WHERE image_id = ? AND state = 'ready'"  # noqa: S608
-    row = connection.execute(sql, (image_id,)).fetchone()
-    return read_image(row) if row else None
-
-
-def _update(connection: sqlite3.Connection, image_id: str, **columns: object) -> None:
-    assignments = ", ".join(f"{name} = :{name}" for name in columns)
-    sql = f"UPDATE images SET {assignments} WHERE image_id = :image_id"  # noqa: S608 - our own column names
-    connection.execute(sql, {**columns, "image_id": image_id})
