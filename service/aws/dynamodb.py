@@ -1,9 +1,6 @@
 """The image repository in DynamoDB: the table of the original, and a second one for lists.
 
-A transition is one UpdateItem on the condition that the record is in the state it starts from. The SDK's retry of
-a write that was committed, but whose answer was lost, fails that condition: so each transition leaves a nonce of
-its own behind, and finding it there afterwards is success. The nonces of the last transitions of a kind are kept,
-since somebody else's edit may come before the retry.
+A transition is one UpdateItem on the condition that the record is in the state it starts from; see `records`.
 
 IAM actions: dynamodb:GetItem, PutItem, UpdateItem, DeleteItem, Query, BatchGetItem and BatchWriteItem on the two
 tables, and Query on the first one's indexes.
