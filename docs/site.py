@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
 # By their name on the site.
@@ -28,6 +29,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, **_: object) -> str:
+def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
     """Lead links between docs/ and the top of the repository to the one folder that the site is."""
-    return re.sub(r"(?<=\]\()(?:\.\./|docs/)", "", markdown).replace("](README.md", "](index.md")
+    beside = "/" not in page.file.src_uri  # of pages in folders, `..` is docs/ itself
+    return re.sub(r"(?<=\]\()(?:\.\./|docs/)" if beside else "^$", "", markdown).replace(
+        "](README.md", "](index.md"
+    )

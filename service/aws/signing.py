@@ -2,7 +2,7 @@
 
 The SDK takes over half a millisecond to presign a URL, most of it spent finding the endpoint again. Here all
 that the URLs of one moment share is prepared once, and each costs its two hashes. What comes out is what
-botocore would have signed; tests/unit/test_signing.py holds the two together.
+botocore would have signed; tests/unit/aws/test_signing.py holds the two together.
 
 https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
 https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-UsingHTTPPOST.html

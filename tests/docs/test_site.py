@@ -13,6 +13,8 @@ from tests.docs.pages import PAGES, ROOT
 from tests.docs.sites import serving_files
 from tests.process.servers import run
 
+IN_A_LIST = re.compile(r"docs/decisions/\d")  # pages that one page of the menu lists
+
 
 @dataclass(frozen=True)
 class Site:
@@ -52,12 +54,12 @@ def test_every_page_of_the_repository_is_on_the_site(site: Site) -> None:
 
 
 async def test_every_page_shows_all_it_has_and_asks_nobody_else(site: Site, reader: Page) -> None:
-    pages = sorted(site.directory.glob("*.html"))
+    pages = sorted(each.relative_to(site.directory) for each in site.directory.rglob("*.html"))
     assert len(pages) >= len(PAGES)
     for each in pages:
-        await reader.goto(f"{site.url}/{each.name}", wait_until="load")
+        await reader.goto(f"{site.url}/{each}", wait_until="load")
         pictures = await reader.evaluate("[...document.images].map(each => each.naturalWidth)")
-        assert all(pictures), each.name
+        assert all(pictures), each
 
 
 async def test_a_reader_finds_a_page_by_what_it_says(site: Site, reader: Page) -> None:
@@ -66,7 +68,7 @@ async def test_a_reader_finds_a_page_by_what_it_says(site: Site, reader: Page) -
     await reader.get_by_role("textbox", name="Search").press_sequentially("tombstone")  # it listens to keys
     found = reader.get_by_role("link").filter(has_text="tombstone").first
     await found.click()
-    await expect(reader).to_have_url(re.compile(r"/\w+\.html"))
+    await expect(reader).to_have_url(re.compile(r"\.html"))
 
 
 async def test_the_way_through_the_site_is_the_one_of_the_menu(site: Site, reader: Page) -> None:
@@ -77,4 +79,4 @@ async def test_the_way_through_the_site_is_the_one_of_the_menu(site: Site, reade
         await reader.wait_for_load_state()
         assert reader.url not in seen
         seen.add(reader.url)
-    assert len(seen) == len(PAGES)
+    assert len(seen) == len([each for each in PAGES if not IN_A_LIST.match(each)])
