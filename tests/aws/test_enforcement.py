@@ -20,6 +20,7 @@ from service.settings import Settings
 from tests.aws.conftest import STORES, Storage, with_bucket
 from tests.aws.stand_in import opened_in
 from tests.process.servers import PIXDEPOT, run, serving
+from tests.servers.localstack import running_localstack
 from tests.servers.moto import running_moto
 from tests.servers.proxy import proxied
 
@@ -28,13 +29,20 @@ DOWNLOADS = ["altered download link", "unsigned download", "expired download lin
 FORMS = [each.name for each in enforcement._FORMS]
 EVERYTHING = [*UPLOADS, *DOWNLOADS, "POST form", *FORMS]
 
+_LOCALSTACK_FORMS = {"altered form", "form with another SHA-256", "form with an unsigned field"}
+
 # What each store does not enforce.
 NOT: dict[str, set[str]] = {
     "ministack": {"unsigned header", "form with another SHA-256"},
     "ceph": {"another SHA-256", "unsigned header", "form with another SHA-256"},
     "seaweedfs": {"form with an unsigned field"},
+    "localstack": {"unsigned upload", "unsigned download", *_LOCALSTACK_FORMS},
+    "localstack by default": {*UPLOADS, *DOWNLOADS, *_LOCALSTACK_FORMS} - {"another SHA-256", "second PUT"},
     "moto": {*UPLOADS, *DOWNLOADS, *FORMS} - {"second PUT", "unsigned download"},
 }
+
+
+OTHERS = {"moto": "on_moto", "localstack by default": "on_lenient_localstack"}
 
 
 @pytest.fixture(scope="session")
@@ -44,10 +52,20 @@ async def on_moto(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sto
         yield await with_bucket(gateway)
 
 
+@pytest.fixture(scope="session")
+async def on_lenient_localstack(
+    emulator: Emulator, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Storage]:
+    """Return LocalStack as it is by default, with a bucket: it does not check signatures."""
+    place = tmp_path_factory.mktemp("lenient")
+    async with running_localstack(place, emulator, checks_signatures=False) as localstack:
+        yield await with_bucket(localstack)
+
+
 @pytest.fixture
 def examined(request: pytest.FixtureRequest, named: str) -> Storage:
     """Return the store of this name."""
-    found: Storage = request.getfixturevalue({**STORES, "moto": "on_moto"}[named])
+    found: Storage = request.getfixturevalue({**STORES, **OTHERS}[named])
     return found
 
 

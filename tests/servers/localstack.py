@@ -75,7 +75,9 @@ def without_type_parameters(source: str) -> str:
 
 
 @asynccontextmanager
-async def running_localstack(directory: Path, emulator: Emulator) -> AsyncIterator[LocalStack]:
+async def running_localstack(
+    directory: Path, emulator: Emulator, *, checks_signatures: bool = True
+) -> AsyncIterator[LocalStack]:
     """Run LocalStack for the length of the block, with everything in `directory`.
 
     Functions get their tables from the emulator. Raises ServerFailed, with the end of the log.
@@ -95,7 +97,7 @@ async def running_localstack(directory: Path, emulator: Emulator) -> AsyncIterat
         "GATEWAY_LISTEN": f"{LOOPBACK}:{port}",
         "LOCALSTACK_HOST": f"{LOOPBACK}:{port}",
         "SERVICES": "s3,iam,sts,lambda,apigateway,events,logs,sqs",
-        "S3_SKIP_SIGNATURE_VALIDATION": "0",
+        "S3_SKIP_SIGNATURE_VALIDATION": "0" if checks_signatures else "1",
         "DISABLE_EVENTS": "1",
         "DNS_ADDRESS": "0",
         "SKIP_SSL_CERT_DOWNLOAD": "1",
