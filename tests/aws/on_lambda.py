@@ -54,7 +54,9 @@ async def deployed_on_localstack(localstack: LocalStack, settings: Settings) -> 
 async def make_older(settings: Settings) -> str:
     """Make the REST API of a deployment as older versions made it; return its id, which an emulator keeps."""
     async with opened_clients(settings) as clients, clients.session.client("apigateway") as gateway:
-        (found,) = [each for each in (await gateway.get_rest_apis())["items"] if each["name"] == settings.bucket]
+        (found,) = [
+            each for each in (await gateway.get_rest_apis(limit=500))["items"] if each["name"] == settings.bucket
+        ]
         await gateway.delete_rest_api(restApiId=found["id"])
         tags = {"ms-custom-id": settings.bucket, "_custom_id_": settings.bucket}
         made = await gateway.create_rest_api(name=settings.bucket, binaryMediaTypes=["*/*"], tags=tags)

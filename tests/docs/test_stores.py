@@ -10,7 +10,7 @@ from tests.servers.rgw import Gateway
 PAGE = "docs/stores.md"
 
 
-@runs(PAGE, "pixdepot doctor")
+@runs(PAGE, "pixdepot bootstrap status")
 async def test_the_commands_work_on_seaweedfs(
     script: str, emulator: Emulator, seaweedfs: Gateway, tmp_path: Path
 ) -> None:
