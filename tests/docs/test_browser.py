@@ -77,15 +77,15 @@ async def test_ten_lines_upload_a_picture(script: str, elsewhere: Elsewhere) -> 
 async def test_a_whole_page_uploads_and_shows_a_picture(script: str, elsewhere: Elsewhere) -> None:
     page = elsewhere.page
     await elsewhere.show(script)
-    await page.get_by_label("A picture:").set_input_files(photo_file("lake.jpg", PHOTO))
-    await expect(page.get_by_role("status")).to_have_text("There it is.")
+    await page.get_by_label("Image:").set_input_files(photo_file("lake.jpg", PHOTO))
+    await expect(page.get_by_role("status")).to_have_text("Uploaded.")
     assert await page.locator("progress").evaluate("bar => bar.value") == 1
     shown = (
         "image => new Promise(done => image.complete ? done() : image.onload = done).then(() => image.naturalWidth)"
     )
     assert await page.locator("img").evaluate(shown) == 640
 
-    await page.get_by_label("A picture:").set_input_files(photo_file("notes.jpg", b"some notes"))
+    await page.get_by_label("Image:").set_input_files(photo_file("notes.jpg", b"some notes"))
     await expect(page.get_by_role("status")).to_contain_text("not")
     assert len(await elsewhere.api.walk()) == 1
 
