@@ -58,25 +58,25 @@ class Work:
         return requests + units
 
 
-UPLOAD = "a direct upload, from begin to published"
-SWEPT = "sweeping what its link may have left"
-VIEW = "a view, or the way to a thumbnail"
-FUNCTIONS = "the functions of a direct upload"
-FUNCTION = "the function of a view, a list or a delete"
-KEEPING = "keeping the pictures, a month"
-KNOWING = "keeping what is known of them, a month"
-SENDING = "sending their thumbnails"
+UPLOAD = "a direct upload, until it is published"
+SWEPT = "sweep of the upload"
+VIEW = "a view, or a redirect to a thumbnail"
+FUNCTIONS = "Lambda for a direct upload"
+FUNCTION = "Lambda for a view, a list or a delete"
+KEEPING = "storage of the images for a month"
+KNOWING = "storage of their records for a month"
+SENDING = "transfer of their thumbnails"
 
 # A title of 18 letters and three tags, as in docs/lists.md.
 COUNTED = {
     UPLOAD: Work(puts=4, gets=1, writes=28, index_writes=5, reads=1),
     SWEPT: Work(puts=1, writes=1, index_writes=1, reads=2.5),
-    "an upload as base64 or as a form": Work(puts=3, writes=28, index_writes=4),
+    "an upload as base64 or form": Work(puts=3, writes=28, index_writes=4),
     VIEW: Work(reads=1),
-    "a delete, and its sweep": Work(puts=2, writes=54, index_writes=4, reads=4.5),
+    "a delete, with its sweep": Work(puts=2, writes=54, index_writes=4, reads=4.5),
 }
 # Read units of a page of 50, from docs/lists.md.
-PAGES = {"of a user": 50 * 0.08, "of the feed": 50 * 0.13, "of a tag": 50 * 1.03, "of a part of a title": 50 * 0.92}
+PAGES = {"of a user": 50 * 0.08, "of the feed": 50 * 0.13, "of a tag": 50 * 1.03, "by part of a title": 50 * 0.92}
 PHOTOGRAPH, VARIANTS, THUMB, ROWS = 3.5e6, 0.25e6, 20e3, 10e3  # bytes of one image: assumed, but for the rows
 
 
@@ -130,7 +130,7 @@ def lines() -> list[Line]:
         on_lambda(FUNCTIONS, 1, 1),
         on_lambda(FUNCTION, 1, 0),
         *(
-            Line(f"a page of 50 {name}", f"{units:g} read units", dollars("read", MILLION * units))
+            Line(f"a page of 50 images {name}", f"{units:g} read units", dollars("read", MILLION * units))
             for name, units in PAGES.items()
         ),
         Line(KEEPING, f"{stored:,.0f} GB", dollars("object", stored)),
@@ -148,7 +148,7 @@ def year() -> Line:
     times |= dict.fromkeys((VIEW, FUNCTION, SENDING), 10)
     times |= dict.fromkeys((KEEPING, KNOWING), 12)
     return Line(
-        "**uploaded directly, kept for a year, seen ten times**",
+        "**direct upload, a year of storage, ten views**",
         "",
         sum(bill[what] * n for what, n in times.items()),
     )
@@ -159,8 +159,10 @@ def tables() -> dict[str, str]:
     bill = [f"| {each.what} | {each.formula} | {each.dollars:,.2f} |" for each in [*lines(), year()]]
     prices = [f"| [{each.what}]({each.source}) | {plain(each.dollars)} | {each.per} |" for each in PRICES.values()]
     return {
-        "A million of each": "\n".join(["| what | each asks for | US dollars |", "| --- | --- | ---: |", *bill]),
-        "Prices": "\n".join(["| what | US dollars | a |", "| --- | ---: | --- |", *prices]),
+        "A million of each": "\n".join(
+            ["| operation | requests and units of each | US dollars |", "| --- | --- | ---: |", *bill]
+        ),
+        "Prices": "\n".join(["| service | US dollars | per |", "| --- | ---: | --- |", *prices]),
     }
 
 

@@ -16,14 +16,14 @@ from tests.docs.costs import tables
 DOCS = Path(__file__).parents[2] / "docs"
 CONFIGURATION, API, AWS, COSTS = (DOCS / f"{name}.md" for name in ("configuration", "api", "aws", "costs"))
 
-_INTRODUCTION = """# Configuration
+_INTRODUCTION = """# Configure
 
-Settings are environment variables, read once at start. An empty value counts as not set; a name that begins
-with `PIXDEPOT_` and is not listed here is refused, so that a typing mistake is not lost. Variables that Kubernetes
-injects for a Service called `pixdepot` or `pixdepot-...`, such as `PIXDEPOT_PORT=tcp://10.96.0.17:8080`, are
-ignored. `pixdepot serve --help` prints the same list.
+After this page you know every setting. Settings are environment variables, which the server reads once, at startup.
+An empty value counts as not set. The server refuses a name that begins with `PIXDEPOT_` and is not in this table, so
+that a typing error is not ignored. It ignores variables that Kubernetes injects for a Service called `pixdepot` or
+`pixdepot-...`, such as `PIXDEPOT_PORT=tcp://10.96.0.17:8080`. `pixdepot serve --help` prints the same list.
 
-| variable | default | what it does |
+| variable | default | meaning |
 | --- | --- | --- |
 """
 
