@@ -18,10 +18,12 @@ CONFIGURATION, API, AWS, COSTS = (DOCS / f"{name}.md" for name in ("configuratio
 
 _INTRODUCTION = """# Configure
 
-After this page you know every setting. Settings are environment variables, which the server reads once, at startup.
-An empty value counts as not set. The server refuses a name that begins with `PIXDEPOT_` and is not in this table, so
-that a typing error is not ignored. It ignores variables that Kubernetes injects for a Service called `pixdepot` or
-`pixdepot-...`, such as `PIXDEPOT_PORT=tcp://10.96.0.17:8080`. `pixdepot serve --help` prints the same list.
+After this page you know every setting. Settings are environment variables. The server reads them once, at startup.
+An empty value counts as not set.
+
+The server refuses a name that begins with `PIXDEPOT_` and is not in this table, so that a typing error is not
+ignored. It ignores variables that Kubernetes injects for a Service called `pixdepot` or `pixdepot-...`, such as
+`PIXDEPOT_PORT=tcp://10.96.0.17:8080`. `pixdepot serve --help` prints the same list.
 
 | variable | default | meaning |
 | --- | --- | --- |
