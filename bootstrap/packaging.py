@@ -133,7 +133,7 @@ def _sources(package: str) -> list[Path]:
 def _copy_ours(directory: Path) -> None:
     for package in _OURS:
         # Pages are the server's alone.
-        left_out = shutil.ignore_patterns("__pycache__", "page", "reader")
+        left_out = shutil.ignore_patterns("__pycache__", "web")
         shutil.copytree(str(files(package)), directory / package, ignore=left_out)
     version = distribution("pixdepot").version
     metadata = directory / f"pixdepot-{version}.dist-info" / "METADATA"

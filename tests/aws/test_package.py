@@ -48,8 +48,7 @@ def test_it_holds_the_service_and_the_handlers_and_no_server_s_page(built: Packa
         "bootstrap/",
         "pixdepot/",
         "prometheus_client/",
-        "service/web/gallery/",
-        "service/web/reader/",
+        "service/web/",
     )
     assert not [name for name in names if name.startswith(others)]
 
