@@ -147,7 +147,7 @@ class InvalidToken(Unauthorized):
 
 
 class Forbidden(PixdepotError):
-    """The caller does not have permission, because another user owns the image."""
+    """The caller does not have permission: another user owns the image, or a signed link is not valid."""
 
     status, code, title = 403, "forbidden", "This is not allowed"
 
