@@ -120,7 +120,7 @@ def folded(query: ImageQuery) -> ImageQuery:
 
 
 def encode_cursor(secret: bytes, query: ImageQuery, position: Position) -> str:
-    """Return an opaque cursor to the images after `position`. It contains the query, and only its viewer can use it.
+    """Return an opaque cursor to the images after `position`. It contains the query; only its viewer can use it.
 
     Pass the query before folding, because folding can exceed the length limits. A cursor has at most 7,500
     characters, so that it fits into a URL without the filters.
