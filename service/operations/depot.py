@@ -163,7 +163,7 @@ class Depot:
         return {name: "unavailable" if name in failures else "ok" for name in ("database", "storage")}
 
     async def failures(self) -> dict[str, BaseException]:
-        """Return the failures of "database" and "storage" by name, within 5 seconds. Omit those that are available."""
+        """Return the failures of "database" and "storage" by name, within 5 seconds. Omit those available."""
         checks = (self.records.check(), self.objects.check(), self.pairing.check(fresh=True))
         timed = (asyncio.wait_for(check, _CHECK_SECONDS) for check in checks)
         database, storage, pairing = await asyncio.gather(*timed, return_exceptions=True)
@@ -188,8 +188,8 @@ class Depot:
     async def erase(self, image_id: str, *, keep: Collection[str] = (), before: datetime | None = None) -> bool:
         """Delete all objects of an image or upload, except the keys in `keep`. Safe to retry.
 
-        With `before`, delete only sealed objects older than that, and the client's uploaded bytes of any age. Return
-        whether nothing but `keep` is left.
+        With `before`, delete only sealed objects older than that, and the client's uploaded bytes of any age.
+        Return whether nothing but `keep` is left.
         """
         found = [each async for each in self.objects.list(f"images/{image_id}/") if each.key not in keep]
         old = [each.key for each in found if before is None or each.modified_at < before]
