@@ -104,7 +104,7 @@ class Sweeper:
     async def _remove(self, upload: Upload) -> bool:
         depot, image_id = self._depot, upload.image_id
         if upload.state is State.READY:
-            return await self._settle(image_id)
+            return await self._clean_published(image_id)
         # Retire it first, so that a concurrent complete finds it deleted and removes its own copy.
         now = self._now()
         if upload.state is not State.DELETED and not await depot.records.retire(
@@ -127,7 +127,7 @@ class Sweeper:
             sealed = []
         await depot.objects.delete(depot.upload_key(image_id), *sealed)
 
-    async def _settle(self, image_id: str) -> bool:
+    async def _clean_published(self, image_id: str) -> bool:
         """Remove bytes sent through old upload links of a published image, and copies of interrupted completes."""
         image = await self._depot.records.image(image_id)
         if image is None:
