@@ -274,9 +274,9 @@ class DynamoRepository:
         """See `ImageRepository`. The counters exist only while a quota is configured."""
         return await self._usage.of(user_id)
 
-    async def mend_lists(self, young: datetime, *, dry_run: bool) -> Mended:
+    async def mend_lists(self, newer_than: datetime, *, dry_run: bool) -> Mended:
         """See `ImageRepository`."""
-        return await self._upkeep.mend(young, dry_run=dry_run)
+        return await self._upkeep.repair(newer_than, dry_run=dry_run)
 
     def reindex(self, adopt: Adopt) -> AsyncIterator[Reindexed]:
         """See `ImageRepository`."""

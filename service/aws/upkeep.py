@@ -123,7 +123,7 @@ class Upkeep:
 
     # ------------------------------------------------------------ reconcile
 
-    async def mend(self, young: datetime, *, dry_run: bool) -> Mended:
+    async def repair(self, newer_than: datetime, *, dry_run: bool) -> Mended:
         """See `ImageRepository.mend_lists`."""
         missing = stale = 0
         counters, used = await self._usage.rows(), Counter[str]()
@@ -131,19 +131,21 @@ class Upkeep:
             images = [read_image(item) for item in items if item.get("state") == text(State.READY)]
             for each in images:
                 used[each.details.user_id] += each.content.file_size
-            outcomes = await asyncio.gather(*(self._incomplete(each) for each in images if each.updated_at < young))
+            outcomes = await asyncio.gather(
+                *(self._incomplete(each) for each in images if each.updated_at < newer_than)
+            )
             for image, lacking in (each for each in outcomes if each[1]):
                 missing += lacking
                 if not dry_run:
                     await self._postings.add(image.image_id, image.created_at, image.details, image.updated_at)
         miscounted = await self._usage.mend(counters, used, dry_run=dry_run)
         async for rows, _ in self._scanned(self._index_table, None):
-            old = [row for row in rows if row.get("revised_at", text(""))["S"] < stamp(young)]
+            old = [row for row in rows if row.get("revised_at", text(""))["S"] < stamp(newer_than)]
             for row in await self._stale(old):
                 stale += 1
                 if not dry_run:
                     key = {name: dict(row[name]) for name in ("term", "position")}
-                    await self._postings.remove_older(key, stamp(young))
+                    await self._postings.remove_older(key, stamp(newer_than))
         return Mended(missing, stale, miscounted)
 
     async def _incomplete(self, image: Image) -> tuple[Image, int]:

@@ -202,10 +202,10 @@ class ImageRepository(Protocol):
         It can be inaccurate after a process was killed, until `mend_lists` repairs it.
         """
 
-    async def mend_lists(self, young: datetime, *, dry_run: bool) -> Mended:
+    async def mend_lists(self, newer_than: datetime, *, dry_run: bool) -> Mended:
         """Repair the list entries and the usage counts: compare them with all images. Safe to retry.
 
-        Ignore entries written after `young`, because they can belong to a request in progress. With `dry_run`,
+        Ignore entries written after `newer_than`, because they can belong to a request in progress. With `dry_run`,
         count and change nothing. It reads the whole repository.
         """
 

@@ -300,7 +300,7 @@ class SqliteRepository:
         sql = "SELECT coalesce(sum(file_size), 0) FROM images WHERE user_id = ? AND state = 'ready'"
         return await self._read(lambda connection: int(connection.execute(sql, (user_id,)).fetchone()[0]))
 
-    async def mend_lists(self, young: datetime, *, dry_run: bool) -> Mended:  # noqa: ARG002
+    async def mend_lists(self, newer_than: datetime, *, dry_run: bool) -> Mended:  # noqa: ARG002
         """See `ImageRepository`. Entries are missing only if the database was recovered from a damaged file."""
         missing, stale = await self._read(lists.differences)
 
