@@ -1,7 +1,4 @@
-"""The endpoints of the API. Each loads a request, calls one service operation and serializes the result.
-
-OpenAPI takes an operation's summary and description from the docstring of its endpoint.
-"""
+"""The endpoints: each loads a request, calls a service and responds. Their docstrings are texts of OpenAPI."""
 
 import asyncio
 import hashlib
@@ -304,10 +301,7 @@ async def get_upload(call: Call) -> ApiResponse:
 
 
 async def sign_upload(call: Call) -> ApiResponse:
-    """Sign a new link for a pending upload.
-
-    The upload also gets a new expiry time, so an expired upload can continue.
-    """
+    """Sign a new link for a pending or expired upload, and restart its lifetime."""
     upload, link = await call.services.uploads.sign(call.image_id, call.caller.user_id)
     return answer(_begun(call, upload, link))
 
@@ -326,8 +320,7 @@ async def complete_upload(call: Call) -> ApiResponse:
 async def cancel_upload(call: Call) -> ApiResponse:
     """Cancel an upload that is not published.
 
-    The service deletes its bytes, also if they arrive later. A retry after a success returns 404. To delete a
-    published image, use `DELETE /images/{image_id}`.
+    The service deletes its bytes, also if they arrive later. A retry after a success returns 404.
     """
     image_id = call.image_id
     await call.services.uploads.cancel(image_id, call.caller.user_id)
