@@ -1,4 +1,4 @@
-"""Opening the two ports that the settings name: one of two storages, one of two databases, in any combination."""
+"""Open the configured storage and database: one of two storages and one of two databases, in any combination."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -17,7 +17,7 @@ DATABASE = "pixdepot.db"  # SQLite's file in the data directory
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """The two ports, implemented; and the storage's own routes, where no S3 has them."""
+    """The implementations of the two ports, and the routes of the local storage if it is used."""
 
     objects: ObjectStore
     records: ImageRepository
@@ -26,10 +26,10 @@ class Backend:
 
 @asynccontextmanager
 async def opened_backend(settings: Settings, clock: Callable[[], datetime]) -> AsyncIterator[Backend]:
-    """Open the database, then the storage. What is local is made on first use; `bootstrap up` makes what is not.
+    """Open the database, then the storage. Create local ones on first use; `bootstrap up` creates those on AWS.
 
-    Raises SettingsError where the data directory, or its file system, cannot do what is needed, and where the SDK
-    finds no Region or credentials, or a bucket's name cannot be signed for.
+    Raises SettingsError if the data directory or its file system is not suitable, if the SDK finds no Region or
+    credentials, or if the service cannot sign links for the bucket's name.
     """
     shared = _Shared(settings, clock)
     open_database = _dynamodb if settings.uses_dynamodb else _sqlite

@@ -1,4 +1,4 @@
-"""HTTP/1.1 connections of the aiohttp skin: what is read, by when, and what is answered to what cannot be read."""
+"""HTTP/1.1 connections of the aiohttp server: limits, deadlines, and responses to invalid HTTP."""
 
 import asyncio
 import contextlib
@@ -38,7 +38,7 @@ _HOST = re.compile(r"[A-Za-z0-9._~:\[\]-]{1,255}")
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """How long a client may keep its connection waiting, in seconds. Past them it is cut off."""
+    """The time limits of a connection in seconds. The server closes a connection that exceeds one."""
 
     head: float = 10.0  # from the first byte of a request to the end of its head
     idle: float = 75.0  # for the first byte of a request
@@ -52,9 +52,9 @@ DEADLINES = Deadlines()
 
 
 class Front:
-    """Answers the requests of every connection by an API's routes, and knows those in flight.
+    """Serves the requests of all connections by an API's routes, and tracks requests in progress.
 
-    aiohttp's router and its middlewares are not in between: an API has a table of its own.
+    It does not use aiohttp's router and middlewares, because the API has its own table of routes.
     """
 
     def __init__(self, api: Api, deadlines: Deadlines) -> None:
@@ -63,7 +63,7 @@ class Front:
         self._ending = False
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Return the answer to one request. Raises nothing of what a client sent."""
+        """Respond to one request. Never raises because of what a client sent."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - this is a coroutine
         self._tasks.add(task)  # until its answer is sent
@@ -103,14 +103,14 @@ class Front:
         return streamed
 
     def _close_if_last(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
-        """End the connection at the end, and where the rest of a body would be taken for the next request."""
+        """Close the connection on shutdown, and if the unread rest of a body would look like the next request."""
         if self._ending or not request.content.is_eof():
             _close(response)
 
     async def end(self, seconds: float) -> None:
-        """Let connections end, and return when all requests are answered, or when the time is over.
+        """Close each connection after its request, and wait until all requests are answered or the time is over.
 
-        An aiohttp that shuts down reads no more of their bodies, so they come first.
+        Call it before aiohttp shuts down, because aiohttp then stops reading request bodies.
         """
         self._ending = True
         with contextlib.suppress(TimeoutError):
@@ -125,7 +125,7 @@ def _close(response: web.StreamResponse) -> None:
 
 
 def _headers(request: web.BaseRequest) -> dict[str, str]:
-    """Return the header fields by lower-case names; those that are repeated are lists (RFC 9110 section 5.3)."""
+    """Return the headers by lower-case name. Repeated headers are joined into lists (RFC 9110 section 5.3)."""
     headers: dict[str, str] = {}
     for field, value in request.headers.items():
         name = field.lower()
@@ -134,7 +134,7 @@ def _headers(request: web.BaseRequest) -> dict[str, str]:
 
 
 def _unacceptable(request: web.BaseRequest, host: str) -> PixdepotError | None:
-    """Return why a request that is well-formed is not answered, None where it is."""
+    """Return the error of a well-formed request that the server rejects, or None."""
     if request.version.major != 1:
         return InvalidRequest("This is a server of HTTP/1.1.")
     if not _HOST.fullmatch(host):
@@ -150,7 +150,7 @@ def _too_long() -> PixdepotError:
 
 
 def _host(request: web.BaseRequest) -> str:
-    """Return the host that the client speaks to; only HTTP/1.0 may leave it open."""
+    """Return the host that the client used. Only HTTP/1.0 requests may omit it."""
     hosts = request.headers.getall("Host", [])
     if hosts or request.version >= HttpVersion11 or request.transport is None:
         return ",".join(hosts)
@@ -159,7 +159,7 @@ def _host(request: web.BaseRequest) -> str:
 
 
 def authority(host: str, port: int) -> str:
-    """Return the host and the port as a URL has them."""
+    """Return the host and the port in the format of a URL."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
@@ -188,7 +188,7 @@ async def _body(request: web.BaseRequest, deadlines: Deadlines) -> AsyncIterator
 
 
 def _refusal(api: Api, error: PixdepotError, headers: Mapping[str, str] | None) -> web.Response:
-    """Return the answer to a request that cannot be passed on; the connection ends with it."""
+    """Return the response to a rejected request. It closes the connection."""
     answer = api.refuse(error, headers)
     response = web.Response(status=answer.status, headers={**_NAME, **answer.headers}, body=answer.body)
     _close(response)
@@ -196,7 +196,7 @@ def _refusal(api: Api, error: PixdepotError, headers: Mapping[str, str] | None) 
 
 
 def too_many_connections() -> bytes:
-    """Return the answer to a connection that is one too many, as it is sent."""
+    """Return the raw response to a connection over the limit."""
     error = Unavailable("The server has too many connections open: retry later, or use fewer connections.")
     answer = problem(error, secrets.token_hex(8))
     assert isinstance(answer.body, bytes)  # noqa: S101 - a problem is whole
@@ -206,26 +206,26 @@ def too_many_connections() -> bytes:
 
 
 class _Timer:
-    """Does something unless it is stopped in time."""
+    """A timer that calls a function unless it is stopped in time."""
 
     def __init__(self, seconds: float, loop: asyncio.AbstractEventLoop) -> None:
         self._seconds, self._loop = seconds, loop
         self._handle: asyncio.TimerHandle | None = None
 
     def start(self, then: Callable[[], None]) -> None:
-        """Begin to count; if it has begun already, go on."""
+        """Start the timer, unless it is running."""
         if self._handle is None:
             self._handle = self._loop.call_later(self._seconds, then)
 
     def stop(self) -> None:
-        """Forget it, until the next start."""
+        """Stop the timer."""
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
 
 
 class Connection(web.RequestHandler):
-    """aiohttp's own, with deadlines; and what is not HTTP is answered like any other mistake."""
+    """aiohttp's request handler with deadlines. It responds to invalid HTTP with a problem document."""
 
     __slots__ = ("_answer_due", "_api", "_beginning", "_head_due")
 
@@ -285,7 +285,7 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,  # noqa: ARG002 - the exception has it too
     ) -> web.StreamResponse:
-        """Return the answer to what aiohttp cannot read, or to a failure outside of `Api.dispatch`."""
+        """Respond to a request that aiohttp cannot parse, or to a failure outside `Api.dispatch`."""
         if status == 400:
             return _refusal(self._api, _misread(exc, self._api), _seen(self._beginning))
         self.log_exception("An answer could not be sent", exc_info=exc)
@@ -307,7 +307,7 @@ def _seen(data: bytes) -> dict[str, str] | None:
 
 
 def _misread(exc: BaseException | None, api: Api) -> PixdepotError:
-    """Return what is wrong with a request that aiohttp cannot read."""
+    """Return the error of a request that aiohttp cannot parse."""
     said = getattr(exc, "message", "")
     # It is by the limit that the parser tells a long target from a long header field.
     if isinstance(exc, LineTooLong) and exc.args[1] == _MOST_LINE:

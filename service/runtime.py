@@ -1,4 +1,4 @@
-"""Building the service from its settings, and taking it down again."""
+"""Build the service from its settings, and close it."""
 
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -37,7 +37,7 @@ from .upkeep.sweeper import Sweeper
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """A service that is ready to work."""
+    """A running service: its API, its depot and its maintenance."""
 
     api: Api
     sweeper: Sweeper
@@ -51,12 +51,12 @@ class Runtime:
 async def open_service(
     settings: Settings, clock: Callable[[], datetime] = model.now, *, create: bool = True, paired: bool = True
 ) -> AsyncIterator[Runtime]:
-    """Open everything the settings name, in one place, and close it in the opposite order.
+    """Open everything that the settings name, and close it in reverse order.
 
-    A local database and storage that do not belong together are refused, unless they need not be `paired`.
-    Raises SettingsError when the data directory cannot be used or, without `create`, when there is none, and
-    without a Region or credentials for AWS. S3 and DynamoDB need not answer yet. Only where files are stored beside
-    it must DynamoDB, since it keeps the key of their links: else raises Unavailable.
+    With `paired`, reject a local database and storage that do not belong together. Raises SettingsError if the data
+    directory is not usable, if it does not exist and `create` is false, or without a Region or credentials for AWS.
+    S3 and DynamoDB need not answer yet. Exception: with local files and DynamoDB, raises Unavailable unless
+    DynamoDB answers, because it has the key that signs links.
     """
     if not create:
         _check_there(settings)
@@ -164,7 +164,7 @@ def _described() -> Mapping[str, Any]:
 
 @asynccontextmanager
 async def opened_identity(settings: Settings) -> AsyncIterator[Identity]:
-    """Open what finds out who is calling. The issuer need not answer yet."""
+    """Open the authentication of callers. The token issuer need not answer yet."""
     if settings.auth == "open":
         yield Identity()
         return

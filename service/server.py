@@ -37,7 +37,7 @@ _LAST_SECOND = 1.0  # and those have that came on open connections meanwhile
 
 @contextlib.asynccontextmanager
 async def answering(api: Api, listening: socket.socket, deadlines: Deadlines = DEADLINES) -> AsyncIterator[None]:
-    """Answer what comes to a listening socket; at the end take nothing new, and finish what is in flight."""
+    """Serve requests on a listening socket. At the end, accept no new requests and finish those in progress."""
     depot = api.services.depot
     origin = depot.objects.origin or _origin(depot.settings.public_url)
     api = api.beside(*page_routes(origin), *reader_routes(origin), metrics_route(depot))
@@ -71,9 +71,9 @@ def _origin(url: str) -> str:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens on this address; port 0 takes a free one.
+    """Return a socket that listens on this address. Port 0 selects a free port.
 
-    Raises OSError, whose message names the address, what is wrong with it, and the remedy.
+    Raises OSError, whose message contains the address, the cause and the remedy.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -94,7 +94,7 @@ _REMEDIES = {
 
 
 def check_exposure(settings: Settings, host: str) -> None:
-    """Raise SettingsError when anyone on the network could do anything as anyone."""
+    """Raise SettingsError if the server would accept any user from the network without authentication."""
     try:
         loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -114,10 +114,10 @@ def check_exposure(settings: Settings, host: str) -> None:
 
 
 async def serve(settings: Settings, host: str, port: int, started: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or SIGINT, then finish what is in flight, and return.
+    """Serve until SIGTERM or SIGINT, then finish the requests in progress and return.
 
-    Calls `started` with the URL once requests are answered. Raises SettingsError and OSError before that. What does
-    not answer yet is logged before that, with the remedy: the server starts all the same, and works when it does.
+    Call `started` with the URL when the server accepts requests. Raises SettingsError and OSError before that. A
+    backend that does not answer yet is logged with the remedy; the server starts anyway, and works when it answers.
     """
     check_exposure(settings, host)
     descriptors.raise_limit()
@@ -136,7 +136,7 @@ async def serve(settings: Settings, host: str, port: int, started: Callable[[str
 
 
 async def _tell_of_failures(api: Api) -> None:
-    """Warn of a database or a storage that does not work, a line each: a mistake in the settings shows at once."""
+    """Log a warning for each backend that is unavailable, so that a wrong setting is visible at the start."""
     silent = Unavailable(
         "It does not answer in time.", cause="Check its endpoint and the network; `pixdepot doctor` tells more."
     )

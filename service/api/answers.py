@@ -1,4 +1,4 @@
-"""The shapes of answers: what goes over the wire to clients."""
+"""The schemas of responses."""
 
 from collections.abc import Callable
 from operator import attrgetter
@@ -15,10 +15,13 @@ from .fields import (
 from .schemas import EFFECTIVE_VISIBILITY, VISIBILITIES
 
 SOMETIMES = {"sometimes": True}
+TIME = {"type": "string", "format": "date-time"}
+_LINK = "Link to the original bytes. It needs no other credentials."
+_LINK_EXPIRES = "Time when the links expire."
 
 
 class Answer(Schema):
-    """What every answer has: all of its fields, but those that are there SOMETIMES."""
+    """A response whose fields are all required, except those marked SOMETIMES."""
 
     def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:  # noqa: ARG002
         """See marshmallow.Schema."""
@@ -26,9 +29,9 @@ class Answer(Schema):
 
 
 def dumper(schema: type[Schema]) -> Callable[[object], dict[str, Any]]:
-    """Return what dumps as the schema does, in a hundredth of the time: what there is to do is found out once.
+    """Return a function that dumps like the schema, in a hundredth of the time, because it inspects fields once.
 
-    It is for values of the domain, which have the right types: only times are written in another way.
+    Use it only for values of the domain, which have the right types. It converts only times.
     """
     declared = schema().dump_fields
     names, read = tuple(declared), attrgetter(*(each.attribute or name for name, each in declared.items()))
@@ -44,157 +47,201 @@ def dumper(schema: type[Schema]) -> Callable[[object], dict[str, Any]]:
 
 
 class Metadata(Answer):
-    """Everything there is to know of an image."""
+    """The metadata of an image."""
 
-    image_id = fields.UUID()
-    user_id = fields.String(attribute="details.user_id")
-    title = fields.String(attribute="details.title")
-    description = fields.String(attribute="details.description")
-    tags = fields.List(fields.String(), attribute="details.tags")
-    filename = fields.String(attribute="details.filename")
+    image_id = fields.UUID(metadata={"description": "ID of the image."})
+    user_id = fields.String(attribute="details.user_id", metadata={"description": "User ID of the owner."})
+    title = fields.String(attribute="details.title", metadata={"description": "Title."})
+    description = fields.String(attribute="details.description", metadata={"description": "Description, or empty."})
+    tags = fields.List(
+        fields.String(),
+        attribute="details.tags",
+        metadata={"description": "Tags, in the order in which they were sent."},
+    )
+    filename = fields.String(attribute="details.filename", metadata={"description": "File name, without a path."})
     visibility = fields.String(
         attribute="details.visibility",
         metadata={"enum": list(VISIBILITIES), "description": EFFECTIVE_VISIBILITY},
     )
-    content_type = fields.String(attribute="content.content_type", metadata={"enum": list(IMAGE_TYPES)})
-    file_size = fields.Integer(attribute="content.file_size", metadata={"description": "Bytes."})
-    created_at = Instant(metadata={"type": "string", "format": "date-time"})
-    updated_at = Instant(metadata={"type": "string", "format": "date-time"})
-    sha256 = fields.String(attribute="content.sha256", metadata={"pattern": "^[0-9a-f]{64}$"})
-    width = fields.Integer(attribute="content.width", metadata={"description": "Pixels, as a viewer shows it."})
-    height = fields.Integer(attribute="content.height", metadata={"description": "Pixels, as a viewer shows it."})
+    content_type = fields.String(
+        attribute="content.content_type",
+        metadata={"enum": list(IMAGE_TYPES), "description": "Media type that the service detected."},
+    )
+    file_size = fields.Integer(attribute="content.file_size", metadata={"description": "Size in bytes."})
+    created_at = Instant(metadata={**TIME, "description": "Time of the upload, in UTC."})
+    updated_at = Instant(metadata={**TIME, "description": "Time of the last edit, in UTC."})
+    sha256 = fields.String(
+        attribute="content.sha256",
+        metadata={"pattern": "^[0-9a-f]{64}$", "description": "SHA-256 of the stored bytes."},
+    )
+    width = fields.Integer(
+        attribute="content.width", metadata={"description": "Width in pixels, after EXIF rotation."}
+    )
+    height = fields.Integer(
+        attribute="content.height", metadata={"description": "Height in pixels, after EXIF rotation."}
+    )
     placeholder = fields.String(
-        attribute="content.placeholder", metadata={"description": "A BlurHash; empty where none was made."}
+        attribute="content.placeholder",
+        metadata={"description": "BlurHash of the image, or empty if the service made none."},
     )
 
 
 class VariantView(Answer):
-    """A smaller picture of an image: upright, in sRGB, without metadata."""
+    """A variant: a smaller copy of an image, upright, in sRGB, without metadata."""
 
-    url = fields.String(metadata={"format": "uri"})
-    content_type = fields.String()
-    width = fields.Integer(metadata={"description": "Pixels."})
-    height = fields.Integer(metadata={"description": "Pixels."})
+    url = fields.String(metadata={"format": "uri", "description": "Link to the variant."})
+    content_type = fields.String(metadata={"description": "Media type of the variant."})
+    width = fields.Integer(metadata={"description": "Width in pixels."})
+    height = fields.Integer(metadata={"description": "Height in pixels."})
 
 
-VARIANTS = {"description": "By name: thumb and display. They expire with the image's url."}
+VARIANTS = {"description": "Variants by name: thumb and display. Their links expire with url."}
 
 
 class Published(Answer):
-    """An image that was just published or changed."""
+    """An image that was published or edited."""
 
-    message = fields.String()
-    image_id = fields.UUID()
+    message = fields.String(metadata={"description": "Message for people."})
+    image_id = fields.UUID(metadata={"description": "ID of the image."})
     metadata = fields.Nested(Metadata)
 
 
 class View(Answer):
     """One image."""
 
-    image_id = fields.UUID()
+    image_id = fields.UUID(metadata={"description": "ID of the image."})
     metadata = fields.Nested(Metadata)
-    url = fields.String(metadata={"format": "uri", "description": "The picture, for anyone who has this link."})
-    url_expires_at = Instant(metadata={"type": "string", "format": "date-time"})
+    url = fields.String(metadata={"format": "uri", "description": _LINK})
+    url_expires_at = Instant(metadata={**TIME, "description": _LINK_EXPIRES})
     variants = fields.Dict(keys=fields.String(), values=fields.Nested(VariantView), metadata=VARIANTS)
-    image_data = fields.String(allow_none=True, metadata={"contentEncoding": "base64", **SOMETIMES})
-    image_data_omitted = fields.String(metadata={"description": "Why image_data is null.", **SOMETIMES})
+    image_data = fields.String(
+        allow_none=True,
+        metadata={
+            "contentEncoding": "base64",
+            "description": "The original bytes. Null if too large for the response; absent with metadata_only.",
+            **SOMETIMES,
+        },
+    )
+    image_data_omitted = fields.String(metadata={"description": "Reason why image_data is null.", **SOMETIMES})
 
 
 class Item(Metadata):
-    """One image in a list: its metadata, and where its picture is."""
+    """One image in a list: its metadata and its links."""
 
-    url = fields.String(metadata={"format": "uri"})
-    url_expires_at = Instant(metadata={"type": "string", "format": "date-time"})
+    url = fields.String(metadata={"format": "uri", "description": _LINK})
+    url_expires_at = Instant(metadata={**TIME, "description": _LINK_EXPIRES})
     variants = fields.Dict(keys=fields.String(), values=fields.Nested(VariantView), metadata=VARIANTS)
 
 
 class Listing(Answer):
     """A page of a list."""
 
-    images = fields.List(fields.Nested(Item))
-    count = fields.Integer(metadata={"description": "How many images this page has."})
-    next_cursor = fields.String(allow_none=True, metadata={"description": "Null at the end."})
+    images = fields.List(fields.Nested(Item), metadata={"description": "Images, newest first."})
+    count = fields.Integer(metadata={"description": "Number of images in this page."})
+    next_cursor = fields.String(
+        allow_none=True, metadata={"description": "cursor parameter of the next page. Null on the last page."}
+    )
 
 
 class UploadTarget(Answer):
-    """Where and how to send the bytes: all headers as they are, or all fields before the file."""
+    """The request that sends the bytes of a direct upload."""
 
-    method = fields.String(metadata={"enum": ["PUT", "POST"]})
-    url = fields.String(metadata={"format": "uri"})
-    headers = fields.Dict(keys=fields.String(), values=fields.String())
-    fields_ = fields.Dict(keys=fields.String(), values=fields.String(), attribute="fields", data_key="fields")
-    expires_at = Instant(metadata={"type": "string", "format": "date-time"})
+    method = fields.String(metadata={"enum": ["PUT", "POST"], "description": "Method of the request."})
+    url = fields.String(metadata={"format": "uri", "description": "URL of the request."})
+    headers = fields.Dict(
+        keys=fields.String(),
+        values=fields.String(),
+        metadata={"description": "Headers of a PUT. Send them all, unchanged."},
+    )
+    fields_ = fields.Dict(
+        keys=fields.String(),
+        values=fields.String(),
+        attribute="fields",
+        data_key="fields",
+        metadata={"description": "Form fields of a POST. Send them all, unchanged, before the file."},
+    )
+    expires_at = Instant(metadata={**TIME, "description": "Time when the link expires."})
 
 
 class Begun(Answer):
-    """A direct upload that waits for its bytes."""
+    """A direct upload that is pending."""
 
-    image_id = fields.UUID()
-    status = fields.String(metadata={"enum": ["pending"]})
+    image_id = fields.UUID(metadata={"description": "ID of the upload, and of the image it becomes."})
+    status = fields.String(metadata={"enum": ["pending"], "description": "Status of the upload."})
     upload = fields.Nested(UploadTarget)
-    complete_url = fields.String(metadata={"format": "uri", "description": "POST here when the bytes are sent."})
+    complete_url = fields.String(
+        metadata={"format": "uri", "description": "URL to POST to after the bytes are sent."}
+    )
 
 
 class Reason(Answer):
-    """Why an upload failed."""
+    """The reason why an upload failed: the code and the detail of an error."""
 
-    code = fields.String()
-    detail = fields.String()
+    code = fields.String(metadata={"description": "Error code."})
+    detail = fields.String(metadata={"description": "What went wrong."})
 
 
 class UploadState(Answer):
-    """How far an upload is."""
+    """The status of an upload."""
 
-    image_id = fields.UUID()
-    status = fields.String(metadata={"enum": ["pending", "ready", "failed", "expired"]})
-    expires_at = Instant(metadata={"type": "string", "format": "date-time"})
+    image_id = fields.UUID(metadata={"description": "ID of the upload, and of the image it becomes."})
+    status = fields.String(
+        metadata={"enum": ["pending", "ready", "failed", "expired"], "description": "Status of the upload."}
+    )
+    expires_at = Instant(metadata={**TIME, "description": "Time when the upload expires."})
     failure = fields.Nested(Reason, allow_none=True)
-    image_url = fields.String(allow_none=True, metadata={"format": "uri", "description": "The image, once ready."})
+    image_url = fields.String(
+        allow_none=True, metadata={"format": "uri", "description": "URL of the image, or null unless ready."}
+    )
 
 
 class Removed(Answer):
-    """Something that is gone."""
+    """An image that was deleted, or an upload that was cancelled."""
 
-    message = fields.String()
-    image_id = fields.UUID()
+    message = fields.String(metadata={"description": "Message for people."})
+    image_id = fields.UUID(metadata={"description": "ID of the image or upload."})
 
 
 class Result(Answer):
-    """What became of one of several."""
+    """The result for one image of a batch."""
 
-    image_id = fields.String()
-    status = fields.Integer(metadata={"enum": [200, 403, 404, 503]})
-    code = fields.String(allow_none=True, metadata={"description": "The error's, null where all is well."})
+    image_id = fields.String(metadata={"description": "ID from the request."})
+    status = fields.Integer(metadata={"enum": [200, 403, 404, 503], "description": "HTTP status of this deletion."})
+    code = fields.String(allow_none=True, metadata={"description": "Error code, or null on success."})
 
 
 class Results(Answer):
-    """A result for each."""
+    """The results of a batch, one for each image."""
 
-    results = fields.List(fields.Nested(Result))
+    results = fields.List(fields.Nested(Result), metadata={"description": "Results, one for each ID."})
 
 
 class Elsewhere(Schema):
-    """Nothing: it is at Location."""
+    """No body: a redirect."""
 
 
 class Alive(Answer):
-    """The service answers."""
+    """The response of a service that is running."""
 
-    status = fields.String(metadata={"enum": ["ok"]})
+    status = fields.String(metadata={"enum": ["ok"], "description": "Status of the service."})
 
 
 class Readiness(Answer):
-    """Whether the service can do its work, and what each thing it needs says."""
+    """The availability of the service and of each dependency."""
 
-    status = fields.String(metadata={"enum": ["ok", "unavailable"]})
-    dependencies = fields.Dict(keys=fields.String(), values=fields.String(metadata={"enum": ["ok", "unavailable"]}))
+    status = fields.String(metadata={"enum": ["ok", "unavailable"], "description": "Status of the service."})
+    dependencies = fields.Dict(
+        keys=fields.String(),
+        values=fields.String(metadata={"enum": ["ok", "unavailable"]}),
+        metadata={"description": "Status of the database and of the storage."},
+    )
 
 
 class Document(Schema):
     """An OpenAPI 3.1 document."""
 
     class Meta:
-        """It has whatever members OpenAPI gives it."""
+        """Accept all members, because OpenAPI defines them."""
 
         unknown = INCLUDE
 
@@ -203,19 +250,23 @@ class Problem(Answer):
     """An error (RFC 9457). `code` is stable; `title` and `detail` are for people."""
 
     class Meta:
-        """Problems may grow members that old clients ignore."""
+        """Ignore unknown members, because RFC 9457 allows later versions to add them."""
 
         unknown = EXCLUDE
 
-    type = fields.String()
-    title = fields.String()
-    status = fields.Integer()
-    detail = fields.String()
-    code = fields.String()
-    request_id = fields.String()
+    type = fields.String(metadata={"description": "URN of the kind of error."})
+    title = fields.String(metadata={"description": "Summary of the kind of error."})
+    status = fields.Integer(metadata={"description": "HTTP status."})
+    detail = fields.String(metadata={"description": "What went wrong, and what to do."})
+    code = fields.String(metadata={"description": "Stable code for programs."})
+    request_id = fields.String(metadata={"description": "ID of the request in the server's log."})
     errors = fields.Dict(
         keys=fields.String(),
         values=fields.List(fields.String()),
-        metadata={"description": "What is wrong with each field.", **SOMETIMES},
+        metadata={"description": "Messages by field, if fields are invalid.", **SOMETIMES},
     )
-    dependencies = fields.Dict(keys=fields.String(), values=fields.String(), metadata=SOMETIMES)
+    dependencies = fields.Dict(
+        keys=fields.String(),
+        values=fields.String(),
+        metadata={"description": "Status of each dependency, if the service is not ready.", **SOMETIMES},
+    )

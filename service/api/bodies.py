@@ -1,4 +1,4 @@
-"""Reading request bodies: JSON documents, and pictures in JSON or in forms, as they stream in."""
+"""Request bodies: JSON documents, and images in JSON or in forms, read as streams."""
 
 from collections.abc import Sequence
 from io import BytesIO
@@ -16,13 +16,13 @@ from .schemas import ImageBody, ImageForm, load, split_tags
 
 _FORM_FIELDS = tuple(ImageForm().fields)
 _SEE_ERRORS = "See errors for what is wrong with each field."
-DOCUMENT_BYTES = 64 * 1024  # of JSON, or of a form, beside the picture itself
+DOCUMENT_BYTES = 64 * 1024  # limit of JSON or form fields, without the image
 
 
 async def read_json(request: ApiRequest, schema: Schema) -> dict[str, Any]:
-    """Return what the schema makes of a JSON body.
+    """Read a JSON body and validate it with a schema. The limit is 64 KiB.
 
-    Raises UnsupportedMediaType, TooLarge, InvalidJson and what `schemas.load` raises.
+    Raises UnsupportedMediaType, TooLarge, InvalidJson and the errors of `schemas.load`.
     """
     if _body_type(request) != "application/json":
         raise UnsupportedMediaType("Send the body as application/json.")
@@ -30,7 +30,7 @@ async def read_json(request: ApiRequest, schema: Schema) -> dict[str, Any]:
 
 
 def check_picture(request: ApiRequest, max_bytes: int) -> None:
-    """Raise UnsupportedMediaType or TooLarge where the head tells that `read_picture` would; reads nothing."""
+    """Raise UnsupportedMediaType or TooLarge if the headers show that `read_picture` would fail. Reads nothing."""
     kind = _body_type(request)
     if kind not in {"application/json", "multipart/form-data"}:
         raise UnsupportedMediaType("Send the body as application/json or multipart/form-data.")
@@ -40,10 +40,10 @@ def check_picture(request: ApiRequest, max_bytes: int) -> None:
 async def read_picture(
     request: ApiRequest, max_bytes: int, partial: Sequence[str]
 ) -> tuple[dict[str, Any], Base64Image]:
-    """Return an upload's details, and its picture of up to `max_bytes` bytes, which is held in memory once.
+    """Read an upload: return its metadata, and its image of at most `max_bytes` bytes.
 
-    The request has passed `check_picture`. The fields in `partial` may be missing. Raises as `read_json` does, and
-    InvalidBase64.
+    Call `check_picture` first. The body may omit the fields in `partial`. Memory holds the image only once. Raises
+    InvalidBase64 and the errors of `read_json`.
     """
     if _body_type(request) == "application/json":
         loaded = load(ImageBody(partial=partial), await _read_base64(request, max_bytes))
@@ -53,7 +53,7 @@ async def read_picture(
 
 
 def _body_type(request: ApiRequest) -> str:
-    """Return the body's media type; none is taken for JSON, since everything else here is."""
+    """Return the body's media type. Without a Content-Type it is JSON, the default of this API."""
     if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise UnsupportedMediaType("Send the body without a content-encoding.")
     kind, parameters = media_type(request.headers.get("content-type") or "application/json")
@@ -63,10 +63,10 @@ def _body_type(request: ApiRequest) -> str:
 
 
 class _Buffer(BytesIO):
-    """A buffer that doubles its room when it is full, up to `most` bytes.
+    """A buffer that doubles its capacity when it is full, up to `most` bytes.
 
-    BytesIO itself takes an eighth more, and copies what it has each time; and room for all of it at once would hold
-    up the event loop, where many uploads begin in the same moment.
+    BytesIO grows by only an eighth and copies its content each time. Allocating the full size at once would block
+    the event loop when many uploads begin at the same time.
     """
 
     def __init__(self, most: int) -> None:
@@ -74,7 +74,7 @@ class _Buffer(BytesIO):
         self._most, self._room = most, 0
 
     def write(self, data: Any) -> int:
-        """Write at the end."""
+        """Append data and return its length."""
         at = self.tell()
         end = at + len(data)
         if end > self._room:
@@ -86,7 +86,7 @@ class _Buffer(BytesIO):
 
 
 def _buffer(request: ApiRequest, max_bytes: int) -> BytesIO:
-    """Return a buffer for the picture that a request brings."""
+    """Return a buffer for the image in a request."""
     return _Buffer(min(request.content_length or max_bytes, max_bytes))
 
 
@@ -121,7 +121,7 @@ async def _read_form(request: ApiRequest, max_bytes: int) -> dict[str, Any]:
 
 
 def _misplaced(part: Part) -> InvalidRequest:
-    """Return the error for a part whose name is not a field. It stays unread, since it may be a whole picture."""
+    """Return the error for a part with an unknown name. Do not read the part, because it may be a large image."""
     errors = {"_unknown": [f"There are fields that do not exist; the fields are: {', '.join(_FORM_FIELDS)}."]}
     if part.filename is not None:
         errors["file"] = ["Send the picture in the form field named file."]

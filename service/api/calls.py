@@ -1,4 +1,4 @@
-"""What an operation is called with: the services, the request and its query, and who is calling."""
+"""The arguments of an endpoint: the services, the request, its query and its caller."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -25,13 +25,13 @@ _metadata = answers.dumper(answers.Metadata)
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Everything the operations need."""
+    """The services that the endpoints use."""
 
     images: ImageService
     uploads: UploadService
     depot: Depot
     identity: Identity
-    describe: Callable[[], Mapping[str, Any]]  # the API, as OpenAPI
+    describe: Callable[[], Mapping[str, Any]]  # returns the OpenAPI document
     rates: RateLimiter
 
     @property
@@ -42,7 +42,7 @@ class Services:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request to one operation, its query already loaded."""
+    """A request to one operation, with its loaded query."""
 
     services: Services
     request: ApiRequest
@@ -51,13 +51,13 @@ class Call:
 
     @property
     def image_id(self) -> str:
-        """Return the id in the path. Raises NotFound unless it is a UUID."""
+        """Return the image ID in the path. Raises NotFound unless it is a UUID."""
         return image_id_of(self.request.parameters["image_id"])
 
     def writer(self, said: str | None) -> str:
-        """Return who does what the request asks for; `said` is its own word. The log knows from then on.
+        """Return the user ID for a request that writes, add it to the log, and count the write.
 
-        Raises what `Caller.acting_as` raises, and TooManyRequests.
+        `said` is the `user_id` in the request. Raises TooManyRequests and the errors of `Caller.acting_as`.
         """
         user = self.caller.acting_as(said)
         logs.note(user=user)
@@ -65,29 +65,29 @@ class Call:
         return user
 
     def metadata(self, image: Image) -> dict[str, Any]:
-        """Return an image's metadata as this caller sees it: without tokens every image is public in effect."""
+        """Return an image's metadata for this caller. Without tokens every image counts as public."""
         return _metadata(image) | ({"visibility": "public"} if self.caller.user_id is None else {})
 
     def unchanged(self, image: Image) -> bool:
-        """Return whether If-Match is absent or names an ETag of the image as it is.
+        """Return whether If-Match is absent or has an ETag of the image's current version.
 
-        The links of a view change by the hour. That is another representation, and no change of the image.
+        Accept the ETag of an earlier view of it, because new links change a view but not the image.
         """
         condition = _OF_A_VIEW.sub('"', self.request.headers.get("if-match", "*"))
         return if_match({"if-match": condition}, etag_of(image))
 
     def url(self, path: str) -> str:
-        """Return a URL of this service, or of its local storage."""
+        """Return an absolute URL. A path is relative to the service."""
         return self.request.base_url + path if path.startswith("/") else path
 
 
 def image_id_of(text: str) -> str:
-    """Return an id as it is stored. Raises NotFound unless it is a UUID."""
+    """Return an image ID in lower case. Raises NotFound unless it is a UUID."""
     if not is_image_id(image_id := text.lower()):
         raise NotFound("There is nothing with this id.")
     return image_id
 
 
 def etag_of(image: Image) -> str:
-    """Return the ETag of an image's metadata: every state of it has a time of its own."""
+    """Return the ETag of an image's metadata: the time of its last edit, which is unique for each version."""
     return f'"{instant(image.updated_at)}"'

@@ -1,4 +1,4 @@
-"""Which other sites' pages may call the service (the Fetch standard's CORS protocol). Pure."""
+"""CORS headers, by which pages of other origins may call the service (Fetch standard). Pure."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ _REQUEST_HEADERS = (
     "x-amz-checksum-sha256"
 )
 _RESPONSE_HEADERS = "Content-Range, ETag, Link, Location, Retry-After, X-Request-ID"
-_MAX_AGE = 7200  # seconds; browsers keep a preflight no longer
+_MAX_AGE = 7200  # seconds, the longest time for which browsers cache a preflight
 
 
 def _allowed(origins: Sequence[str], headers: Mapping[str, str]) -> bool:
@@ -19,10 +19,10 @@ def _allowed(origins: Sequence[str], headers: Mapping[str, str]) -> bool:
 
 
 def cors_headers(origins: Sequence[str], headers: Mapping[str, str] | None) -> Mapping[str, str]:
-    """Return the header fields that let the page at a request's Origin read the response.
+    """Return the headers that allow the page at a request's Origin to read the response.
 
-    `headers` are the request's, None where they cannot be read: the response to that holds nothing but the reason,
-    so any page may read it as soon as one is listed.
+    `headers` are the request's headers, or None if they are unreadable. The error response to an unreadable request
+    has no private content, so any page may read it if CORS is configured.
     """
     if not origins:
         return {}
@@ -38,7 +38,7 @@ def cors_headers(origins: Sequence[str], headers: Mapping[str, str] | None) -> M
 def preflight_headers(
     origins: Sequence[str], headers: Mapping[str, str], methods: Sequence[str]
 ) -> Mapping[str, str]:
-    """Return the further header fields of an answer to OPTIONS, when it is a preflight that is granted."""
+    """Return the additional headers of the response to an allowed preflight, or none."""
     if "access-control-request-method" not in headers or not _allowed(origins, headers):
         return {}
     return {

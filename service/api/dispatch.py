@@ -1,4 +1,4 @@
-"""The API: operations bound to their services, and the one place where errors are caught."""
+"""The API: routes to the operations, and the only place that catches errors."""
 
 import asyncio
 import logging
@@ -25,13 +25,13 @@ from .table import OPERATIONS, Operation
 
 logger = logging.getLogger(__package__)
 
-_ANSWER_SECONDS = 12  # from the end of a request to what is answered, whatever the backends do
-_READING = frozenset({"GET", "HEAD", "OPTIONS"})  # methods that change nothing
+_ANSWER_SECONDS = 12  # time limit of a response, from the end of the request
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})  # methods that only read
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:=@+/-]{1,128}")
 
 
 class Api:
-    """The operations bound to their services, and the storage's own routes if it has any: what a skin serves."""
+    """The routes that a skin serves: the operations, and the routes of the local storage if it is used."""
 
     def __init__(self, services: Services, storage_routes: tuple[Route, ...] = ()) -> None:
         self.services = services
@@ -42,13 +42,13 @@ class Api:
         self._others = [each for each in self.routes if "{" in each.path]
 
     def beside(self, *routes: Route) -> "Api":
-        """Return the same API with routes that only one skin has."""
+        """Return a copy of this API with additional routes, which only one skin has."""
         return Api(self.services, (*self._beside, *routes))
 
     def match(self, method: str, path: str) -> tuple[Route | None, Mapping[str, str]]:
-        """Return the route that answers a method at a path, see `plain_path`, and what it found in the path.
+        """Return the route for a method and a path (see `plain_path`), and the path's parameters.
 
-        None where there is none. GET's answer HEAD.
+        Return None and no parameters if no route matches. Routes for GET also match HEAD.
         """
         method = "GET" if method == "HEAD" else method
         if plain := self._plain.get((method, path)):
@@ -70,7 +70,7 @@ class Api:
         return endpoint
 
     async def dispatch(self, route: Route | None, request: ApiRequest) -> ApiResponse:
-        """Return the answer to a request that a skin has matched to a route, or to none. Never raises."""
+        """Respond to a request that a skin has matched to a route, or to None. Never raises."""
         request_id = _request_id(request.headers)
         operation = route.operation if route else UNROUTED
         with logs.request(request_id):
@@ -86,7 +86,7 @@ class Api:
         return _counting(response, counted)
 
     def refuse(self, error: PixdepotError, headers: Mapping[str, str] | None) -> ApiResponse:
-        """Return the answer to a request that a skin refuses. `headers` are None where it cannot read them."""
+        """Respond to a request that a skin rejects. `headers` is None if the skin cannot read them."""
         request_id = _request_id(headers or {})
         response = problem(error, request_id)
         self.services.depot.metrics.requests[UNROUTED].statuses[response.status] += 1
@@ -94,14 +94,14 @@ class Api:
         return self._marked(response, request_id, headers)
 
     def _marked(self, response: ApiResponse, request_id: str, headers: Mapping[str, str] | None) -> ApiResponse:
-        """Return a response with the request's ID, and with the permission to read it for pages that have it."""
+        """Return a response with the X-Request-ID header and the CORS headers."""
         cross_origin = cors_headers(self.services.settings.cors_origins, headers)
         return response.with_headers({"X-Request-ID": request_id, **cross_origin})
 
     async def _traced(
         self, operation: str, route: Route | None, request: ApiRequest, body: "_Body", request_id: str
     ) -> tuple[ApiResponse, Exception | None]:
-        """Return what `_answer` does, from inside a span where somebody looks at them."""
+        """Return the result of `_answer`, inside a span if tracing is on."""
         tracer = self.services.depot.tracer
         if tracer is None:
             return await self._answer(route, request, body, request_id)
@@ -114,11 +114,11 @@ class Api:
     async def _answer(
         self, route: Route | None, request: ApiRequest, body: "_Body", request_id: str
     ) -> tuple[ApiResponse, Exception | None]:
-        """Return the answer, and what nobody foresaw if that is why it is a failure."""
+        """Return the response, and the unexpected exception if there was one."""
         try:
             if request.method not in _READING:
                 self.services.depot.pairing.check_writable()
-            async with undoing.afterwards():  # also when the time is over: it has a little of its own
+            async with undoing.afterwards():  # outside the time limit, because cleanup has its own limit
                 return (await _in_time(route, request, body) if route else self._unrouted(request)), None
         except PixdepotError as error:
             logs.note(code=error.code)
@@ -128,9 +128,9 @@ class Api:
             return problem(unforeseen, request_id), error
 
     def allowed(self, path: str) -> list[str]:
-        """Return the methods that a path takes (see `plain_path`), sorted. Raises NotFound where it takes none."""
+        """Return the methods of a path (see `plain_path`), sorted. Raises NotFound if it has none."""
         methods = {each.method for each in self.routes if each.match(path) is not None}
-        # No ID has a slash in it, so an encoded one leads nowhere, whatever the method.
+        # No ID contains a slash, so a path with an encoded one does not exist, whatever the method.
         if not methods or "%2f" in path.lower():
             raise NotFound("There is no such path; /openapi.json lists those there are.")
         return sorted(methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set()))
@@ -144,7 +144,7 @@ class Api:
 
 
 def _request_id(headers: Mapping[str, str]) -> str:
-    """Return the client's own id for a request, where it can be one, or a new one."""
+    """Return the request ID that the client sent if it is valid, or a new one."""
     given = headers.get("x-request-id", "")
     return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
 
@@ -152,7 +152,7 @@ def _request_id(headers: Mapping[str, str]) -> str:
 def _log_answered(
     operation: str, request: ApiRequest, response: ApiResponse, seconds: float, fault: Exception | None
 ) -> None:
-    """Log one line for a request: what was asked by its operation's name, since paths and queries carry secrets."""
+    """Log one line for a request. Log the operation's name, because paths and queries can contain secrets."""
     sent = len(response.body) if isinstance(response.body, bytes) else response.length
     facts = {
         "operation": operation,
@@ -166,7 +166,7 @@ def _log_answered(
 
 
 def _counting(response: ApiResponse, requests: Requests) -> ApiResponse:
-    """Return the same answer, its bytes counted as they are sent."""
+    """Return the same response, and count its bytes while they are sent."""
     if isinstance(response.body, bytes):
         requests.bytes_out += len(response.body)
         return response
@@ -180,7 +180,7 @@ async def _counted(chunks: ByteStream, requests: Requests) -> ByteStream:
 
 
 async def _in_time(route: Route, request: ApiRequest, body: "_Body") -> ApiResponse:
-    """Return a route's answer. Raises Unavailable when its time is over; what that left behind is swept."""
+    """Return a route's response. Raises Unavailable after the time limit; sweep then removes any remains."""
     try:
         async with asyncio.timeout(_ANSWER_SECONDS) as limit:
             with limited(limit):
@@ -190,14 +190,14 @@ async def _in_time(route: Route, request: ApiRequest, body: "_Body") -> ApiRespo
 
 
 class _Body:
-    """A request's body; `received` are the bytes of it that were read."""
+    """The body of a request. `received` counts the bytes read so far."""
 
     def __init__(self, chunks: ByteStream) -> None:
         self._chunks = chunks
         self.received = 0
 
     async def untimed(self, limit: asyncio.Timeout) -> ByteStream:
-        """Yield the chunks. The time that the client takes for them does not count: a skin limits it."""
+        """Yield the chunks. The limit does not include the time of the client, because the skin limits that."""
         clock = asyncio.get_running_loop().time
         limit.reschedule(None)
         async for chunk in self._chunks:

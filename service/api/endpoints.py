@@ -1,4 +1,4 @@
-"""What each operation of the API does with its request: load, one operation of a service, dump."""
+"""The endpoints: each loads a request, calls a service and responds. Their docstrings are texts of OpenAPI."""
 
 import asyncio
 import hashlib
@@ -40,15 +40,20 @@ from .http import ApiResponse, if_none_match, representation
 from .identity import Caller
 
 _DELETES_AT_ONCE = 10
-_LONGEST_LINK = 3_000  # characters: proxies have 4 KB for a whole head
-_DECIDED_WITHIN = 8.0  # seconds: in a batch, what is not decided by then is answered as unavailable
+_LONGEST_LINK = 3_000  # characters, because some proxies limit all response headers together to 4 KB
+_DECIDED_WITHIN = 8.0  # seconds; a batch reports `unavailable` for each image that is not deleted by then
 
 
 # ---------------------------------------------------------------- images
 
 
 async def upload_image(call: Call) -> ApiResponse:
-    """Upload a picture as base64 in JSON, or as a form, and publish it."""
+    """Upload an image as base64 JSON or as a form, and publish it.
+
+    The server verifies and stores the image before it responds. An image is at most 10 MiB by default
+    (`PIXDEPOT_MAX_IMAGE_BYTES`). To send the bytes to the storage without passing through the service, use
+    `POST /uploads`. Send an `Idempotency-Key` so that a retry does not create a second image.
+    """
     key, most = call.request.idempotency_key, call.services.settings.max_image_bytes
     check_picture(call.request, most)
     await call.services.depot.objects.check_room(call.request.content_length or 0)
@@ -65,7 +70,7 @@ async def upload_image(call: Call) -> ApiResponse:
 
 
 def _strips_location(call: Call, said: dict[str, Any]) -> bool:
-    """Take from what was said whether the place shall go out of the picture; if nothing, a setting decides."""
+    """Remove strip_location from the payload and return it, or the service's setting if the client omitted it."""
     return bool(said.pop("strip_location", call.services.settings.strip_location))
 
 
@@ -74,9 +79,14 @@ def _details(call: Call, said: Mapping[str, Any]) -> Details:
 
 
 async def list_images(call: Call) -> ApiResponse:
-    """List images, newest first, by user, tags, title and dates."""
+    """List images, newest first, filtered by user, tags, title and dates.
+
+    All filters must match. A page can contain fewer than `limit` images, or none, and still have a `next_cursor`,
+    because the server limits how many rows it reads for one page. The list ends when `next_cursor` is null. With
+    tokens the list contains your images and public images; without tokens it contains all images.
+    """
     asked, after = _image_query(call.query, call.caller), None
-    secret = call.services.depot.records.secret  # only for cursors: most lists come and go without one
+    secret = call.services.depot.records.secret  # read only if there is a cursor, because most lists have none
     if (cursor := call.query.get("cursor")) is not None:
         asked, after = decode_cursor(await secret(), asked, cursor)
     page = await call.services.images.find(folded(asked), after, call.query["limit"])
@@ -96,7 +106,7 @@ def _image_query(query: Mapping[str, Any], caller: Caller) -> ImageQuery:
 
 
 def _next_page(call: Call, cursor: str) -> dict[str, str]:
-    """Return the Link to the next page: with the filters, or by the cursor alone, or none where it is too long."""
+    """Return the Link header of the next page (RFC 8288). Omit the filters, then the header, if it is too long."""
     kept = [(name, value) for name, value in call.request.query if name != "cursor"]
     for pairs in (kept, [(name, value) for name, value in kept if name == "limit"]):
         link = f'<{call.url("/images")}?{urlencode([*pairs, ("cursor", cursor)])}>; rel="next"'
@@ -106,7 +116,11 @@ def _next_page(call: Call, cursor: str) -> dict[str, str]:
 
 
 async def get_image(call: Call) -> ApiResponse:
-    """Look at one image: its metadata and its picture; or download the bytes themselves."""
+    """Get an image: its metadata, its links and its bytes as base64, or download the bytes.
+
+    An image that is too large for the response has `image_data` null: use `url`. AWS Lambda limits a response to
+    6 MB; the server has no limit. With `download=true` the response is the original bytes, or a redirect to them.
+    """
     image = await call.services.images.image(call.image_id, call.caller.user_id)
     if call.query["download"]:
         return await _download(call, image)
@@ -130,7 +144,7 @@ async def get_image(call: Call) -> ApiResponse:
 
 
 async def _with_picture(call: Call, whole: ApiResponse, image: Image) -> ApiResponse:
-    """Return an answer with the picture in it, which is encoded as it is read: it is never here whole."""
+    """Return the response with the image in it. It encodes the image while reading it, to use little memory."""
     assert isinstance(whole.body, bytes)  # noqa: S101 - answer() makes nothing else
     length = len(whole.body) + (image.content.file_size + 2) // 3 * 4
     if call.request.method == "HEAD":
@@ -168,21 +182,28 @@ async def _download(call: Call, image: Image) -> ApiResponse:
 
 
 async def get_content(call: Call) -> ApiResponse:
-    """Go to the picture, or to a smaller one of it: what an `<img>` points at."""
+    """Redirect to the original bytes or to a variant of them. Use this URL in an `<img>` element.
+
+    If the image does not have the variant, the response redirects to the original.
+    """
     image = await call.services.images.image(call.image_id, call.caller.user_id)
-    # An image that has none is shown as it is.
+    # An image without this variant is served as the original.
     variant = next((each for each in image.variants if each.name == call.query["variant"]), None)
     links = await call.services.images.links()
     link = links.variant(variant) if variant else links.original(image)
     depot = call.services.depot
-    # As long as the next request would be sent to the same link.
+    # Cacheable for as long as another request would get the same link.
     left = (links.expires_at - depot.clock()).total_seconds() - depot.settings.url_ttl
     headers = {"Location": call.url(link), "Cache-Control": f"private, max-age={max(int(left), 0)}"}
     return ApiResponse(302, {**headers, "X-Content-Type-Options": "nosniff"})
 
 
 async def edit_image(call: Call) -> ApiResponse:
-    """Change an image's title, description, tags or visibility."""
+    """Edit the title, description, tags or visibility of an image you own.
+
+    A field you omit does not change. `tags` replaces all tags. Send `If-Match` to edit only the version that you
+    have read. Without `If-Match` the request is safe to retry.
+    """
     await call.services.depot.objects.check_room(0)
     changes = await read_json(call.request, schemas.EditBody(partial=call.caller.may_leave_out))
     user_id = call.writer(changes.pop("user_id", None))
@@ -197,7 +218,11 @@ async def edit_image(call: Call) -> ApiResponse:
 
 
 async def delete_image(call: Call) -> ApiResponse:
-    """Delete an image, for good."""
+    """Delete an image you own.
+
+    The deletion is permanent. A retry after a success returns 404. Without a token, send the owner's `user_id` in
+    the query or in the body.
+    """
     image_id = call.image_id
     owner, viewer = await _owner(call), call.caller.user_id
     condition = call.unchanged if "if-match" in call.request.headers else None
@@ -206,7 +231,11 @@ async def delete_image(call: Call) -> ApiResponse:
 
 
 async def delete_images(call: Call) -> ApiResponse:
-    """Delete several images, for good. Each has a result of its own."""
+    """Delete up to 100 images you own, and return a result for each.
+
+    The deletions are permanent and independent: one can fail while others succeed. Safe to retry; an image that a
+    previous request deleted then has the status 404.
+    """
     body = await read_json(call.request, schemas.BatchBody(partial=call.caller.may_leave_out))
     user_id, turns = call.writer(body.get("user_id")), asyncio.Semaphore(_DELETES_AT_ONCE)
     over = asyncio.get_running_loop().time() + _DECIDED_WITHIN
@@ -226,7 +255,7 @@ async def delete_images(call: Call) -> ApiResponse:
 
 
 async def _owner(call: Call) -> str:
-    """Return who is asking, by the query, the body or the token."""
+    """Return the user ID of the caller, from the query, the body or the token."""
     said = call.query
     if "user_id" not in said and call.request.has_body:
         said = await read_json(call.request, schemas.OwnerBody(partial=call.caller.may_leave_out))
@@ -237,7 +266,14 @@ async def _owner(call: Call) -> str:
 
 
 async def begin_upload(call: Call) -> ApiResponse:
-    """Ask for a link to send a picture's bytes to, straight into storage."""
+    """Begin a direct upload: get a signed link that sends the bytes straight to the storage.
+
+    1. Send the bytes to `upload.url` with the method and headers (or form fields) in `upload`.
+    2. Send `POST` to `complete_url`. The service then verifies and publishes the image.
+
+    The link expires after 15 minutes by default (`PIXDEPOT_UPLOAD_TTL`). Send an `Idempotency-Key` so that a retry
+    does not begin a second upload.
+    """
     key = call.request.idempotency_key
     body = await read_json(call.request, schemas.UploadBody(partial=call.caller.may_leave_out))
     declared = {name: body.pop(name, None) for name in ("method", "content_type", "file_size", "sha256")}
@@ -247,7 +283,11 @@ async def begin_upload(call: Call) -> ApiResponse:
 
 
 async def get_upload(call: Call) -> ApiResponse:
-    """Tell how far an upload is."""
+    """Get the status of an upload.
+
+    `pending` waits for its bytes or for `complete`; `ready` is published; `failed` was rejected, with the error in
+    `failure`; `expired` was not completed in time.
+    """
     upload = await call.services.uploads.status(call.image_id, call.caller.user_id)
     ready = upload.state is State.READY
     document = {
@@ -261,20 +301,27 @@ async def get_upload(call: Call) -> ApiResponse:
 
 
 async def sign_upload(call: Call) -> ApiResponse:
-    """Ask for a new link for an upload that is still pending."""
+    """Sign a new link for a pending or expired upload, and restart its lifetime."""
     upload, link = await call.services.uploads.sign(call.image_id, call.caller.user_id)
     return answer(_begun(call, upload, link))
 
 
 async def complete_upload(call: Call) -> ApiResponse:
-    """Verify the bytes that were sent, and publish the image."""
+    """Complete an upload: verify the bytes that you sent, and publish the image.
+
+    Safe to retry: it returns the same image or the same error. If the bytes are not a valid image, the upload has
+    failed and its bytes are deleted: begin another upload. After `quota_exceeded` the upload stays pending.
+    """
     image = await call.services.uploads.complete(call.image_id, call.caller.user_id)
     logs.note(user=image.details.user_id)
     return answer(_published(call, "Image uploaded successfully", image))
 
 
 async def cancel_upload(call: Call) -> ApiResponse:
-    """Give an upload up."""
+    """Cancel an upload that is not published.
+
+    The service deletes its bytes, also if they arrive later. A retry after a success returns 404.
+    """
     image_id = call.image_id
     await call.services.uploads.cancel(image_id, call.caller.user_id)
     return answer({"message": "Upload cancelled successfully", "image_id": image_id})
@@ -284,12 +331,12 @@ async def cancel_upload(call: Call) -> ApiResponse:
 
 
 async def get_health(call: Call) -> ApiResponse:  # noqa: ARG001
-    """Tell that the service is alive; asks nothing of its backends."""
+    """Check that the service is running (liveness). The check does not call the database or the storage."""
     return answer({"status": "ok"})
 
 
 async def get_readiness(call: Call) -> ApiResponse:
-    """Tell whether the backends do their work."""
+    """Check that the database and the storage are available (readiness)."""
     states = await call.services.depot.states()
     if set(states.values()) != {"ok"}:
         raise NotReady(states, call.services.depot.pairing.told)
@@ -297,11 +344,11 @@ async def get_readiness(call: Call) -> ApiResponse:
 
 
 async def get_openapi(call: Call) -> ApiResponse:
-    """Describe the API, as OpenAPI 3.1."""
+    """Get the description of this API as OpenAPI 3.1."""
     return answer(await asyncio.to_thread(call.services.describe))
 
 
-# ---------------------------------------------------------------- answers
+# ---------------------------------------------------------------- responses
 
 
 def _published(call: Call, message: str, image: Image) -> dict[str, Any]:
@@ -309,13 +356,13 @@ def _published(call: Call, message: str, image: Image) -> dict[str, Any]:
 
 
 def _view_etag(image: Image, view: ApiResponse) -> str:
-    """Return the ETag of a view: that of its metadata, and a digest of all it says, for its links come and go."""
+    """Return the ETag of a view: the ETag of its metadata and a digest of the response, because links change."""
     assert isinstance(view.body, bytes)  # noqa: S101 - answer() makes nothing else
     return f'{etag_of(image)[:-1]}/{hashlib.sha256(view.body).hexdigest()[:16]}"'
 
 
 async def _linker(call: Call) -> Callable[[Image], dict[str, Any]]:
-    """Return what tells an image's links, to itself and to its variants, for this one answer."""
+    """Return a function that returns the links of an image and of its variants. It is valid for one response."""
     links = await call.services.images.links()
     expires_at = instant(links.expires_at)
 
@@ -347,6 +394,6 @@ def _begun(call: Call, upload: Upload, link: SignedUpload) -> dict[str, Any]:
 
 
 def answer(document: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> ApiResponse:
-    """Return a JSON answer."""
+    """Return a JSON response."""
     headers = {"Content-Type": "application/json", **(headers or {})}
     return ApiResponse(status, headers, orjson.dumps(document))

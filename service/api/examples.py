@@ -1,6 +1,6 @@
-"""What requests and answers look like, for the API's description: one small picture, from its upload to its end.
+"""The examples of requests and responses in the OpenAPI document: one small image, from upload to deletion.
 
-A test sends every request to a real server, and finds the answers but for ids, times and links.
+A test sends every request to a real server and compares the responses, except for IDs, times and links.
 """
 
 import json
@@ -71,7 +71,7 @@ _BEGUN: Mapping[str, Any] = {
     "complete_url": f"{_HERE}/uploads/{UPLOAD_ID}/complete",
 }
 
-# By operation. Where there are several they have names.
+# By operation, then by the name of the example.
 JSON_BODIES: Mapping[str, Mapping[str, Any]] = {
     "upload_image": {"a picture": {**_DETAILS, "image_data": _PICTURE}},
     "begin_upload": {
@@ -140,7 +140,7 @@ _COMPLAINTS: Mapping[type[errors.InvalidRequest], Mapping[str, list[str]]] = {
 
 
 def failure(kind: type[PixdepotError]) -> PixdepotError:
-    """Return an error of this kind as it might be raised."""
+    """Return an example error of this class."""
     carried: Mapping[type[PixdepotError], tuple[Any, ...]] = {
         errors.MethodNotAllowed: (["GET", "HEAD", "OPTIONS"],),
         errors.NotReady: ({"database": "ok", "storage": "unavailable"},),
@@ -151,7 +151,7 @@ def failure(kind: type[PixdepotError]) -> PixdepotError:
 
 
 def of_failure(kind: type[PixdepotError]) -> dict[str, Any]:
-    """Return the document that tells of it."""
+    """Return the problem document of an example error of this class."""
     body = problem(failure(kind), REQUEST_ID).body
     assert isinstance(body, bytes)  # noqa: S101 - problem() makes nothing else
     document: dict[str, Any] = json.loads(body)

@@ -1,4 +1,4 @@
-"""The kinds of field that requests and answers are made of, and what each refuses."""
+"""The field types of requests and responses, with their validation."""
 
 import re
 import unicodedata
@@ -14,7 +14,7 @@ from service.media import IMAGE_TYPES, UNKNOWN_TYPE, declared_type
 
 from .jsonbody import Base64Image
 
-_MARKS = 30  # on one character
+_MARKS = 30  # combining marks on one character
 FILENAME_BYTES = 255
 TAGS, TAG_LENGTH = 20, 50
 
@@ -23,22 +23,22 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?"
 
 
 class Complaint(str):
-    """A message about a field whose failure has a code of its own."""
+    """A validation message for a field whose error has its own code."""
 
     kind: type[InvalidRequest]
 
     def __new__(cls, message: str, kind: type[InvalidRequest]) -> "Complaint":
-        """Return the message, marked with the error it amounts to."""
+        """Create the message, marked with the class of its error."""
         complaint = super().__new__(cls, message)
         complaint.kind = kind
         return complaint
 
 
 def _composed(text: str | None) -> str:
-    """Return the text in NFC, so that what looks the same is the same. Raises ValidationError.
+    """Normalize a text to NFC, so that texts that look the same are equal. Raises ValidationError.
 
-    Marks in a row are sorted in quadratic time: 64 KiB of them would take a second. So there may be as many as in
-    Unicode's stream-safe text (UAX #15 section 13), which no language comes near.
+    Normalization sorts consecutive combining marks in quadratic time: 64 KiB of them would take a second. So the
+    limit is that of Unicode's stream-safe text (UAX #15 section 13), which no language reaches.
     """
     text = text or ""
     marks = 0
@@ -50,7 +50,7 @@ def _composed(text: str | None) -> str:
 
 
 class Text(fields.String):
-    """One line of text, NFC, trimmed; `lines` allows line breaks and tabs; `most` counts characters."""
+    """Text in NFC, trimmed, of at most `most` characters. `lines` allows line breaks and tabs."""
 
     def __init__(self, *, most: int, lines: bool = False, **options: Any) -> None:
         super().__init__(metadata={"maxLength": most, **options.pop("metadata", {})}, **options)
@@ -68,7 +68,7 @@ class Text(fields.String):
 
 
 class Filename(fields.String):
-    """A file's name without any path, safe to give back to every system."""
+    """A file name without a path that is safe on every system."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> str:
         name = _composed(super()._deserialize(value, attr, data, **options)).strip(" ")
@@ -86,7 +86,7 @@ class Filename(fields.String):
 
 
 class Tags(fields.List[str]):
-    """Up to 20 tags, in the order and spelling given; of two that differ in case only, the first counts."""
+    """At most 20 tags, in the given order and spelling. Of tags that differ only in case, the first counts."""
 
     def __init__(self, **options: Any) -> None:
         metadata = {"maxItems": TAGS, **options.pop("metadata", {})}
@@ -112,7 +112,7 @@ def _check_tag(tag: str) -> None:
 
 
 class TagFilter(fields.String):
-    """The tags to look for, with commas between; of two that differ in case only, one."""
+    """Tags to filter by, with commas between. Tags that differ only in case count as one."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Any:
         text = super()._deserialize(value, attr, data, **options)
@@ -129,7 +129,7 @@ class TagFilter(fields.String):
 
 
 class DeclaredType(fields.String):
-    """The media type of a picture as its client declares it: one of IMAGE_TYPES, else UNKNOWN_TYPE."""
+    """The client's declaration of an image's media type: one of IMAGE_TYPES, or UNKNOWN_TYPE."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> str:
         known = declared_type(super()._deserialize(value, attr, data, **options)) or UNKNOWN_TYPE
@@ -141,7 +141,7 @@ class DeclaredType(fields.String):
 
 
 class Base64(fields.Field[Base64Image]):
-    """The picture itself, which the body's reader has decoded on the way in."""
+    """Image bytes, which the reader of the body has already decoded."""
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> Base64Image:
         if not isinstance(value, Base64Image):
@@ -150,7 +150,7 @@ class Base64(fields.Field[Base64Image]):
 
 
 class WholeNumber(fields.Integer):
-    """An integer that a query parameter spells in plain digits."""
+    """An integer of 1 to 9 ASCII digits in a query parameter."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Any:
         if not re.fullmatch(r"[0-9]{1,9}", str(value), re.ASCII):
@@ -159,7 +159,7 @@ class WholeNumber(fields.Integer):
 
 
 class Flag(fields.Boolean):
-    """A query parameter that is true or false."""
+    """A boolean: true, false, 1 or 0."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(truthy={"true", "1"}, falsy={"false", "0"}, **options)
@@ -169,9 +169,9 @@ class Flag(fields.Boolean):
 
 
 class DateBound(fields.Field[datetime]):
-    """An ISO 8601 date or instant as an edge of a range; without an offset it is UTC.
+    """An ISO 8601 date or time as a bound of a range. Without an offset it is in UTC.
 
-    `end` makes it the first millisecond after: the next day for a bare date.
+    With `end` it becomes the exclusive bound: the next millisecond, or the next day for a date.
     """
 
     def __init__(self, *, end: bool = False, **options: Any) -> None:
@@ -192,21 +192,21 @@ class DateBound(fields.Field[datetime]):
 
 
 def _span(text: str) -> tuple[datetime, timedelta]:
-    """Return when an ISO 8601 date or instant begins, and how long it lasts. Raises ValueError, OverflowError."""
+    """Return the start and the length of an ISO 8601 date or time. Raises ValueError, OverflowError."""
     with suppress(ValueError):
         return datetime.combine(date.fromisoformat(text), time(), UTC), timedelta(days=1)
-    # A plus sign that a client forgot to encode arrives as a space.
+    # A plus sign that the client did not percent-encode arrives as a space.
     instant = datetime.fromisoformat(re.sub(r" (\d{2}:?\d{2})$", r"+\1", text))
     return milliseconds(instant if instant.tzinfo else instant.replace(tzinfo=UTC)), timedelta(milliseconds=1)
 
 
 class Instant(fields.Field[datetime]):
-    """An instant on its way out: UTC, milliseconds, Z."""
+    """A time in responses: UTC in milliseconds, with Z."""
 
     def _serialize(self, value: Any, *_: Any, **__: Any) -> str | None:
         return None if value is None else instant(value)
 
 
 def instant(value: datetime) -> str:
-    """Return an aware UTC time as every answer writes it: 2025-09-01T12:00:00.000Z."""
-    return f"{value.isoformat('T', 'milliseconds')[:-6]}Z"  # in the place of +00:00
+    """Format a timezone-aware UTC time for responses: 2025-09-01T12:00:00.000Z."""
+    return f"{value.isoformat('T', 'milliseconds')[:-6]}Z"  # replaces +00:00

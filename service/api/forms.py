@@ -1,4 +1,4 @@
-"""multipart/form-data as it streams in (RFC 7578). Nothing is kept but what the reader keeps."""
+"""A streaming reader of multipart/form-data (RFC 7578). It buffers no parts."""
 
 import re
 from collections.abc import AsyncIterator
@@ -12,15 +12,15 @@ from service.domain.model import ByteStream
 
 from .http import ApiRequest
 
-_FIELD_BYTES = 64 * 1024  # a text field
+_FIELD_BYTES = 64 * 1024  # limit of a text field
 _PARTS = 100
-# A quote without an end takes the rest, so that the header is walked once.
+# An unterminated quote matches the rest, so that the search takes linear time.
 _PARAMETER = re.compile(r';\s*([\w*-]+)\s*=\s*("(?:\\.|[^"\\])*"?|[^;"\s]*)', re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part of a form. Read its `chunks` before asking for the next part."""
+    """One part of a form. Read its `chunks` before you request the next part."""
 
     name: str
     filename: str | None
@@ -28,7 +28,7 @@ class Part:
     chunks: ByteStream
 
     async def text(self) -> str:
-        """Return the part as text. Raises TooLarge past 64 KiB, InvalidRequest unless it is UTF-8."""
+        """Return the part as text. Raises TooLarge above 64 KiB, and InvalidRequest unless it is UTF-8."""
         value = bytearray()
         async for chunk in self.chunks:
             value += chunk
@@ -41,24 +41,24 @@ class Part:
 
 
 async def form_parts(request: ApiRequest) -> AsyncIterator[Part]:
-    """Yield the parts of a form in their order.
+    """Yield the parts of a form in order.
 
-    Raises InvalidRequest for a body that is not well-formed, UnsupportedMediaType without a boundary.
+    Raises InvalidRequest for a malformed body, and UnsupportedMediaType without a boundary.
     """
     events = _events(request)
     async for event in events:
         if isinstance(event, MultipartSegment):
             part = Part(event.name or "", _filename(event), event.content_type, _until_end(events))
             yield part
-            async for _ in part.chunks:  # what the reader did not want
+            async for _ in part.chunks:  # skip what the caller did not read
                 pass
 
 
 def _filename(segment: MultipartSegment) -> str | None:
-    """Return the name of a part's file, None where it has none. Raises InvalidFilename.
+    """Return the file name of a part, or None without one. Raises InvalidFilename.
 
-    RFC 7578 section 4.2 forbids `filename*`, but .NET and older releases of urllib3 send it for names beyond ASCII,
-    with an approximation in `filename` or with nothing. So it wins, as RFC 6266 section 4.3 has it.
+    RFC 7578 section 4.2 forbids `filename*`, but .NET and old versions of urllib3 send it for names outside ASCII,
+    with or without an approximation in `filename`. So `filename*` takes precedence, as in RFC 6266 section 4.3.
     """
     disposition = dict(segment.headerlist).get("Content-Disposition", "")
     parameters: dict[str, str] = {name.lower(): value for name, value in _PARAMETER.findall(disposition)}
@@ -99,6 +99,6 @@ async def _events(request: ApiRequest) -> AsyncIterator[MultipartSegment | bytes
 
 
 def media_type(value: str) -> tuple[str, dict[str, str]]:
-    """Return a Content-Type's lower-case type and its parameters (RFC 9110 section 8.3)."""
+    """Parse a Content-Type into its media type in lower case and its parameters (RFC 9110 section 8.3)."""
     kind, parameters = parse_options_header(value)
     return kind.strip().lower(), {name.lower(): text for name, text in parameters.items()}

@@ -1,4 +1,4 @@
-"""A request and a response, in no framework's words. Skins translate; everything behind them speaks this."""
+"""HTTP requests, responses and routes without a framework. Skins convert their framework's types to these."""
 
 import re
 import string
@@ -17,12 +17,12 @@ _KEY = re.compile(r'[!#-~][!-~]{0,254}|"(?:[ !#-\[\]-~]|\\["\\]){1,255}"')
 
 @dataclass(frozen=True, slots=True)
 class ApiRequest:
-    """One request. Header names are lower-case; path parameters and the query are percent-decoded, `path` is not.
+    """One request. Header names are lower-case. Path parameters and the query are percent-decoded; `path` is not.
 
-    `base_url` is where the service was reached, without a trailing slash: links begin with it. `payload_limit` is
-    how many characters of an answer the skin can carry, None where there is no limit. `takes_bytes` tells whether
-    an answer's bytes reach the client as bytes. `claims` are what a gateway in front of the skin has verified of
-    the caller, None where it did not: nothing that the client sent.
+    `base_url` is the service's URL as the client used it, without a trailing slash; links begin with it.
+    `payload_limit` is the largest response of the skin in characters, or None without a limit. `takes_bytes` tells
+    whether the skin can send binary responses. `claims` are token claims that a gateway has verified, or None. They
+    never come from the client.
     """
 
     method: str
@@ -37,15 +37,15 @@ class ApiRequest:
     claims: Mapping[str, Any] | None = None
 
     def with_parameters(self, parameters: Mapping[str, str]) -> "ApiRequest":
-        """Return the same request with the parameters that its route found in the path."""
+        """Return the same request with the path parameters of its route."""
         return replace(self, parameters=parameters)
 
     def carries(self, size: int) -> bool:
-        """Return whether so many bytes fit into an answer as base64."""
+        """Return whether `size` bytes fit into a response as base64."""
         return self.payload_limit is None or (size + 2) // 3 * 4 <= self.payload_limit
 
     async def read(self, limit: int) -> bytes:
-        """Return the whole body. Raises TooLarge past `limit` bytes, before reading where a length is given."""
+        """Return the whole body. Raises TooLarge above `limit` bytes, before it reads if Content-Length says so."""
         self.refuse_over(limit)
         body = bytearray()
         async for chunk in self.body:
@@ -56,21 +56,21 @@ class ApiRequest:
 
     @property
     def content_length(self) -> int | None:
-        """Return the announced length in bytes, None where there is none."""
+        """Return the Content-Length in bytes, or None without a valid one."""
         length = self.headers.get("content-length", "")
         return int(length) if length.isascii() and length.isdigit() else None
 
     @property
     def has_body(self) -> bool:
-        """Return whether the client announced a body that is not empty."""
+        """Return whether the headers announce a body that is not empty."""
         return bool(self.content_length) or "transfer-encoding" in self.headers
 
     @property
     def idempotency_key(self) -> str | None:
-        """Return the key that makes the request repeatable, None without one. Raises InvalidRequest.
+        """Return the Idempotency-Key, or None without one. Raises InvalidRequest if it is not valid.
 
-        It comes bare, or as a quoted string (RFC 9651 section 3.3.3, draft-ietf-httpapi-idempotency-key-header);
-        quotes are no part of it.
+        The header has the bare key, or a quoted string (RFC 9651 section 3.3.3,
+        draft-ietf-httpapi-idempotency-key-header), whose quotes are not part of the key.
         """
         key = self.headers.get("idempotency-key")
         if key is None:
@@ -81,14 +81,14 @@ class ApiRequest:
         return re.sub(r"\\(.)", r"\1", key[1:-1]) if key.startswith('"') else key
 
     def refuse_over(self, limit: int) -> None:
-        """Raise TooLarge when the announced length passes `limit` bytes; reads nothing."""
+        """Raise TooLarge if the Content-Length is above `limit` bytes. Reads nothing."""
         if (self.content_length or 0) > limit:
             raise TooLarge(f"The body may have {limit:,} bytes.")
 
 
 @dataclass(frozen=True, slots=True)
 class ApiResponse:
-    """One response. A streamed body comes with its exact `length` in bytes."""
+    """One response. A streamed body requires its exact `length` in bytes."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -96,13 +96,13 @@ class ApiResponse:
     length: int | None = None
 
     def with_headers(self, headers: Mapping[str, str]) -> "ApiResponse":
-        """Return the same response with these header fields added, or in place of its own."""
+        """Return the same response with these headers added or replaced."""
         return ApiResponse(self.status, {**self.headers, **headers}, self.body, self.length)
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What a skin needs to know of a route: `{name}` is one path segment, `{name+}` all that are left."""
+    """A route for skins. In its path, `{name}` matches one segment, and `{name+}` all remaining segments."""
 
     method: str
     path: str
@@ -110,7 +110,7 @@ class Route:
     endpoint: Callable[[ApiRequest], Awaitable[ApiResponse]]
 
     def match(self, path: str) -> dict[str, str] | None:
-        """Return the parameters in a request's path, decoded; None when it is no path of this route."""
+        """Return the decoded parameters of a request's path, or None if the path does not match."""
         found = _pattern(self.path).fullmatch(path)
         return {name: unquote(value) for name, value in found.groupdict().items()} if found else None
 
@@ -122,9 +122,9 @@ def _pattern(template: str) -> re.Pattern[str]:
 
 
 def plain_path(path: str) -> str:
-    """Return a path without the percent-encoding that changes nothing (RFC 3986 section 6.2.2.2).
+    """Decode percent-encoded unreserved characters of a path (RFC 3986 section 6.2.2.2).
 
-    What stays encoded is no separator: `%2F` belongs to its segment.
+    Reserved characters stay encoded, because `%2F` is part of its segment and no separator.
     """
 
     def decoded(found: re.Match[str]) -> str:
@@ -136,34 +136,34 @@ def plain_path(path: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The part of a representation that a response carries: bytes `start` to `stop`, `stop` excluded."""
+    """A byte range of a representation, from `start` (inclusive) to `stop` (exclusive)."""
 
     start: int
     stop: int
 
 
 def _named(condition: str) -> list[str]:
-    """Return the entity tags that a condition names, as they are written."""
+    """Return the entity tags of a condition."""
     return [each.strip() for each in condition.split(",")]
 
 
 def if_none_match(headers: Mapping[str, str], etag: str) -> bool:
-    """Return whether If-None-Match names this ETag (RFC 9110 section 13.1.2: weak comparison)."""
+    """Return whether If-None-Match has this ETag (RFC 9110 section 13.1.2: weak comparison)."""
     condition = headers.get("if-none-match", "")
     return condition.strip() == "*" or etag in [each.removeprefix("W/") for each in _named(condition)]
 
 
 def if_match(headers: Mapping[str, str], etag: str) -> bool:
-    """Return whether If-Match is absent or names this ETag (RFC 9110 section 13.1.1: strong comparison)."""
+    """Return whether If-Match is absent or has this ETag (RFC 9110 section 13.1.1: strong comparison)."""
     condition = headers.get("if-match", "*")
     return condition.strip() == "*" or etag in _named(condition)
 
 
 def not_modified(headers: Mapping[str, str], etag: str) -> bool:
-    """Return whether the client of a GET or HEAD has this representation already.
+    """Return whether the client's cached copy of a GET or HEAD is current.
 
-    The conditions are taken in the order of RFC 9110 section 13.2.2; those on dates say nothing here, where nothing
-    has a Last-Modified. Raises PreconditionFailed where If-Match does not hold.
+    Evaluate the conditions in the order of RFC 9110 section 13.2.2. Ignore conditions on dates, because the service
+    sends no Last-Modified. Raises PreconditionFailed if If-Match does not match.
     """
     if not if_match(headers, etag):
         raise PreconditionFailed("If-Match names another ETag than the current one.")
@@ -174,9 +174,9 @@ _CODING = re.compile(r"\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*(?:;\s*q=(0(?:\.\d{0,3
 
 
 def takes_gzip(headers: Mapping[str, str]) -> bool:
-    """Return whether gzip is to be sent rather than plain bytes, by Accept-Encoding (RFC 9110 section 12.5.3).
+    """Return whether the client prefers gzip to plain bytes, by Accept-Encoding (RFC 9110 section 12.5.3).
 
-    Where a client refuses both, it gets plain bytes, as section 12.4.1 allows.
+    A client that accepts neither gets plain bytes, as section 12.4.1 allows.
     """
     weights: dict[str, float] = {}
     for each in headers.get("accept-encoding", "").lower().split(","):
@@ -188,11 +188,10 @@ def takes_gzip(headers: Mapping[str, str]) -> bool:
 
 
 def requested_span(headers: Mapping[str, str], etag: str, size: int) -> Span | None:
-    """Return the one byte range asked for, or None when the whole is to be sent (RFC 9110 section 14).
+    """Return the requested byte range, or None to send the whole representation (RFC 9110 section 14).
 
-    Several ranges, another unit, bad syntax, a place beyond any file's and an If-Range that does not hold all
-    mean the whole.
-    Raises RangeNotSatisfiable when the range lies outside.
+    Ignore several ranges, other units, invalid syntax, numbers of more than 18 digits, and an If-Range that does
+    not match. Raises RangeNotSatisfiable if the range begins after the end.
     """
     asked = re.fullmatch(r"bytes=\s*(\d{0,18})-(\d{0,18})\s*", headers.get("range", ""), re.ASCII)
     if not asked or asked.groups() == ("", "") or headers.get("if-range", etag) != etag:
@@ -216,9 +215,9 @@ async def representation(
     headers: Mapping[str, str],
     read: Callable[[int, int], Awaitable[ByteStream]],
 ) -> ApiResponse:
-    """Return the answer to a GET or HEAD of stored bytes: 200, 206 or 304. `read(start, stop)` opens them.
+    """Respond to a GET or HEAD of stored bytes with 200, 206 or 304. `read(start, stop)` opens the bytes.
 
-    Raises PreconditionFailed, RangeNotSatisfiable, and what `read` raises. A HEAD reads nothing.
+    Raises PreconditionFailed, RangeNotSatisfiable, and the errors of `read`. HEAD reads nothing.
     """
     validators = {**headers, "ETag": etag, "Accept-Ranges": "bytes"}
     if not_modified(request.headers, etag):

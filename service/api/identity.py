@@ -1,4 +1,4 @@
-"""Who is calling: whoever the request says, or whom a token names."""
+"""Authentication: the caller is the user of a token, or without tokens the user_id in the request."""
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -13,7 +13,8 @@ from service.domain.errors import InvalidRequest, InvalidToken, Unauthorized, Us
 from .http import ApiRequest
 from .schemas import SIGNED_IN, OwnerBody
 
-# Returns the claims of a token that is good. Raises InvalidToken, and Unavailable where that cannot be told.
+# Verifies a token and returns its claims. Raises InvalidToken, and Unavailable if the issuer's keys are
+# unavailable.
 Verify = Callable[[str], Awaitable[Mapping[str, Any]]]
 
 _USER_ID = OwnerBody().fields["user_id"]
@@ -22,17 +23,20 @@ _BEARER = re.compile(r"bearer +(\S.*)", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who is calling. Without a `user_id` it is whoever the request says, and sees everything."""
+    """The caller of an operation. Without a token `user_id` is None, and the caller may see all images."""
 
     user_id: str | None = None
 
     @property
     def may_leave_out(self) -> tuple[str, ...]:
-        """Return the fields that the bodies of this caller's requests need not have."""
+        """Return the body fields that this caller may omit."""
         return () if self.user_id is None else SIGNED_IN
 
     def acting_as(self, said: str | None) -> str:
-        """Return who does what a request asks for; `said` is its own word. Raises UserMismatch, InvalidRequest."""
+        """Return the user ID for a request that writes. `said` is the `user_id` in the request.
+
+        Raises InvalidRequest without any user ID, and UserMismatch if `said` is not the token's user.
+        """
         user_id = said if self.user_id is None else self.user_id
         if user_id is None:
             message = "Missing data for required field: give it in the body, or as ?user_id=."
@@ -43,13 +47,13 @@ class Caller:
 
 
 class Identity:
-    """Finds out who is calling: by a token where there is something to `verify` it with, or else it is open."""
+    """Authenticates requests with `verify`, or accepts all requests without it."""
 
     def __init__(self, verify: Verify | None = None) -> None:
         self._verify = verify
 
     async def caller(self, request: ApiRequest) -> Caller:
-        """Return who sent a request. Raises Unauthorized, InvalidToken, Unavailable."""
+        """Return the caller of a request. Raises Unauthorized, InvalidToken, Unavailable."""
         if self._verify is None:
             return Caller()
         claims = request.claims
@@ -67,7 +71,7 @@ def bearer_token(headers: Mapping[str, str]) -> str:
 
 
 def _user(claims: Mapping[str, Any]) -> str:
-    """Return whom claims are about: what a request could say as its user_id, and would mean exactly that."""
+    """Return the sub claim. Raises InvalidToken unless it is a valid user ID in normal form."""
     subject = claims.get("sub")
     with suppress(ValidationError):
         if _USER_ID.deserialize(subject) == subject:

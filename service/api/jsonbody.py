@@ -1,18 +1,18 @@
-r"""JSON bodies, read strictly; and the one body that carries a picture, decoded while it arrives.
+r"""A strict JSON reader, which decodes an image in base64 while the body arrives.
 
-A picture of 10 MiB is 13.3 MiB of base64 in one JSON string. `JsonBody` never holds that string: it walks the
-chunks, keeps the JSON *outside* the picture's quotes (a few hundred bytes), and decodes what is *inside* them
-straight into the picture. At the end the kept text, in which the picture is `""`, is parsed as usual.
+An image of 10 MiB is 13.3 MiB of base64 in one JSON string. `JsonBody` never holds that string: it scans the
+chunks, keeps the JSON *outside* the image's quotes (a few hundred bytes), and decodes the base64 *inside* them
+directly into the image. At the end it parses the kept text, in which the image is `""`.
 
-Strict means RFC 8259 in UTF-8 (UTF-16, UTF-32 and a byte order mark are refused), at most 32 levels deep,
-with no duplicate key in any object, no NaN or Infinity, no lone surrogate (`\ud800`), no integer beyond
-64 bits, no number beyond a double; and, for the picture, RFC 4648 section 4: the standard alphabet, padded,
-with zero trailing bits and nothing beside it. JSON escapes in it (`\/` is common) are undone first.
+Strict means RFC 8259 in UTF-8 (no UTF-16, UTF-32 or byte order mark), at most 32 levels deep, without duplicate
+keys, NaN, Infinity, lone surrogates (`\ud800`), integers over 64 bits, or numbers over a double. The image is RFC
+4648 section 4: the standard alphabet, padded, with zero trailing bits and no other characters. JSON escapes in it
+(`\/` is common) are decoded first.
 
-Which error wins never depends on how the body was cut into chunks:
-- Whatever is wrong between the picture's quotes is InvalidBase64, be it a newline, an escape or bad UTF-8.
-- The picture, sizes, depth and a second picture are judged as they arrive: `feed` raises the first of these.
-- All else is judged by `close`: a body that is not JSON is InvalidJson unless `feed` met something before.
+The error never depends on how the body was split into chunks:
+- Any error between the image's quotes is InvalidBase64, including a newline, an escape or invalid UTF-8.
+- `feed` checks the image, sizes, depth and a duplicate image as they arrive, and raises the first error.
+- `close` checks the rest: a body that is not JSON raises InvalidJson unless `feed` raised before.
 """
 
 import json
@@ -30,14 +30,14 @@ from service.domain.errors import InvalidBase64, InvalidJson, TooLarge
 MAX_DEPTH = 32
 TEXT_LIMIT = 64 * 1024
 
-_BLOCK = 256 * 1024  # base64 is decoded in blocks that fit the CPU's cache, whatever the size of the chunks
+_BLOCK = 256 * 1024  # bytes of base64 to decode at once, so that they fit into the CPU's cache
 _OUTSIDE_STRING = re.compile(rb'["{}\[\]]')
 _INSIDE_STRING = re.compile(rb'["\\]')
 _COLON = re.compile(rb"[ \t\r\n]*:[ \t\r\n]*")
 _UNFINISHED_ESCAPE = re.compile(rb"\\(?:u[0-9A-Fa-f]{0,3})?\Z")
 _SURROGATE_ESCAPE = re.compile(r"\\u[Dd][89A-Fa-f]")
-# RFC 2397, as far as pictures need it; RFC 6838 section 4.2 has the names, and their 127 characters. A browser's
-# FileReader calls a file octets where the name tells it no type.
+# The part of RFC 2397 that images need. RFC 6838 section 4.2 limits names to 127 characters. A browser's FileReader
+# uses application/octet-stream if the file name has no known extension.
 _DATA_URL = re.compile(
     rb"data:(image/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}|application/octet-stream);base64,", re.IGNORECASE
 )
@@ -46,25 +46,25 @@ _DATA_URL_MAX = len("data:image/") + 127 + len(";base64,")
 
 @dataclass(frozen=True)
 class Base64Image:
-    """A picture's bytes, and the media type its data: prefix declared, in lower case."""
+    """The bytes of an image, and the media type of its data: prefix in lower case."""
 
     data: bytes
     declared_type: str | None = None
 
 
 def loads(document: bytes) -> object:
-    """Return what a JSON document says; raise InvalidJson, in time linear in its size."""
+    """Parse a JSON document in linear time. Raises InvalidJson."""
     body = JsonBody(field=None, limit=0, text_limit=len(document))
     body.feed(document)
     return body.close()
 
 
 class JsonBody:
-    """A JSON body that arrives in chunks of any size: `feed` each of them, then `close`.
+    """A JSON body in chunks of any size: call `feed` for each chunk, then `close`.
 
-    A string under the top-level key `field` is a base64 picture of at most `limit` bytes (decoded); the JSON
-    outside its quotes has at most `text_limit` bytes. Without a `field` there is no picture.
-    The picture is written into `buffer`, where one is given. After an error the body is of no further use.
+    A string under the top-level key `field` is a base64 image of at most `limit` decoded bytes. The JSON outside it
+    has at most `text_limit` bytes. Without a `field` no image is decoded. The image is written into `buffer` if
+    given. Do not use the object after an error.
     """
 
     def __init__(
@@ -79,19 +79,19 @@ class JsonBody:
         self._limit = limit
         self._buffer = buffer or BytesIO()
         self._text_limit = text_limit
-        self._text = bytearray()  # the JSON outside the picture's quotes
-        self._at = 0  # how far the text has been walked: one past its end after a final backslash
+        self._text = bytearray()  # the JSON outside the image's quotes
+        self._at = 0  # position of the scan in the text: one past its end after a final backslash
         self._depth = 0
         self._inside_string = False
-        self._string = slice(0, 0)  # the latest string, with its quotes: the key, when a value begins
-        self._reader: _PictureReader | None = None  # while inside the picture's quotes
+        self._string = slice(0, 0)  # the last string with its quotes: the key, when a value begins
+        self._reader: _PictureReader | None = None  # set while inside the image's quotes
         self._image: Base64Image | None = None
 
     def feed(self, chunk: bytes) -> None:
-        """Take the next bytes of the body.
+        """Process the next bytes of the body.
 
-        Raises InvalidBase64; TooLarge, as soon as the picture or the text passes its limit; InvalidJson, for
-        nesting too deep and for a second picture.
+        Raises InvalidBase64, TooLarge as soon as the image or the text exceeds its limit, and InvalidJson for a
+        body that is nested too deeply or has two images.
         """
         at = 0
         while at < len(chunk):
@@ -99,9 +99,9 @@ class JsonBody:
             at = self._feed_text(chunk, at) if reader is None else self._feed_picture(reader, chunk, at)
 
     def close(self) -> object:
-        """Return the document, in which a picture is a `Base64Image` and all else is as `loads` returns it.
+        """Parse the document and return it. The image is a `Base64Image`; other values are as in `loads`.
 
-        Raises InvalidJson. The line and column it names count the picture as an empty string.
+        Raises InvalidJson. Its line and column count the image as an empty string.
         """
         document = _parse(self._text)
         if self._image is not None and self._field is not None and isinstance(document, dict):
@@ -109,7 +109,7 @@ class JsonBody:
         return document
 
     def _feed_text(self, chunk: bytes, at: int) -> int:
-        """Keep JSON text from `at` on; return where it ends: with the chunk, or where a picture begins."""
+        """Keep JSON text from `at`. Return its end: the end of the chunk, or the start of an image."""
         kept = len(self._text)
         if kept >= self._text_limit:
             raise TooLarge(f"Send the picture as {self._field}: the other JSON is over {self._text_limit} bytes.")
@@ -120,7 +120,7 @@ class JsonBody:
         return at + len(self._text) - kept
 
     def _feed_picture(self, reader: "_PictureReader", chunk: bytes, at: int) -> int:
-        """Have the picture read from `at` on; return where it ends. Its closing quote is left to the text."""
+        """Decode the image from `at`. Return its end, before the closing quote, which belongs to the text."""
         quote = chunk.find(b'"', at)
         end = len(chunk) if quote < 0 else quote
         reader.feed(chunk, at, end)
@@ -130,7 +130,7 @@ class JsonBody:
         return end
 
     def _walk(self) -> None:
-        """Follow strings and nesting through the new text, up to its end or a picture's opening quote."""
+        """Scan strings and nesting in the new text, until its end or the opening quote of an image."""
         while self._reader is None:
             marks = _INSIDE_STRING if self._inside_string else _OUTSIDE_STRING
             mark = marks.search(self._text, self._at)
@@ -151,7 +151,7 @@ class JsonBody:
                     self._depth -= 1
 
     def _pass_quote(self) -> None:
-        """Begin or end a string; open the reader where the string that begins is the picture."""
+        """Begin or end a string. Start the image reader if the new string is the image."""
         self._inside_string = not self._inside_string
         if not self._inside_string:
             self._string = slice(self._string.start, self._at)
@@ -164,38 +164,38 @@ class JsonBody:
         self._string = slice(quote, self._at)
 
     def _names_field(self, value: int) -> bool:
-        """Tell whether the latest string is the field's name, spelled in any way, and the key to `value`."""
+        """Return whether the last string is the field's name, in any JSON spelling, and the key of `value`."""
         if not _COLON.fullmatch(self._text, self._string.stop, value):
             return False
         try:
             return bool(json.loads(self._text[self._string].decode()) == self._field)
-        except ValueError:  # it is no JSON string, as close() will say
+        except ValueError:  # not a JSON string: close() raises the error
             return False
 
 
 class _PictureReader:
-    """Decodes what stands between the picture's quotes as it arrives."""
+    """Decodes the base64 between the image's quotes as it arrives."""
 
     def __init__(self, field: str, limit: int, data: BytesIO) -> None:
         self._field = field
         self._limit = limit
-        self._capacity = -(-limit // 3) * 4  # the most base64 characters that may decode to `limit` bytes
-        self._escape = b""  # the beginning of a JSON escape
-        self._held = b""  # characters not decoded yet: a possible data: prefix, later the latest quantum
+        self._capacity = -(-limit // 3) * 4  # maximum number of base64 characters for `limit` bytes
+        self._escape = b""  # an incomplete JSON escape
+        self._held = b""  # characters not decoded yet: a possible data: prefix, later the last quantum
         self._prefix_possible = True
         self._declared_type: str | None = None
         self._data = data
 
     def feed(self, chunk: bytes, at: int, end: int) -> None:
-        """Take chunk[at:end], which holds no quote; raise InvalidBase64 or TooLarge."""
+        """Decode chunk[at:end], which contains no quote. Raises InvalidBase64 or TooLarge."""
         while at < end:
-            # Never past the limit in one step: what is wrong beyond it must not win over TooLarge.
+            # Stop at the limit, so that TooLarge takes precedence over errors beyond it.
             stop = min(end, at + max(1, self._room()), at + _BLOCK)
             self._decode(self._held + self._unescape(self._escape + chunk[at:stop]))
             at = stop
 
     def close(self) -> Base64Image:
-        """Return the whole picture; raise InvalidBase64 or TooLarge."""
+        """Return the complete image. Raises InvalidBase64 or TooLarge."""
         try:
             tail = pybase64.b64decode(self._held, validate=True)
         except ValueError:
@@ -213,7 +213,7 @@ class _PictureReader:
         return self._capacity - self._data.tell() // 3 * 4 - len(self._held)
 
     def _unescape(self, raw: bytes) -> bytes:
-        """Return the characters that JSON text stands for, and keep the beginning of an escape for later."""
+        """Decode JSON escapes, and keep an incomplete escape for the next call."""
         self._escape = b""
         if b"\\" not in raw:
             return raw
@@ -225,7 +225,7 @@ class _PictureReader:
             self._refuse("has characters that are not base64")
 
     def _decode(self, characters: bytes) -> None:
-        """Decode all but the last quantum, which alone may be padded; `characters` begin with those held."""
+        """Decode all but the last quantum, the only one that may be padded. `characters` begin with `_held`."""
         if self._prefix_possible:
             characters = self._strip_prefix(characters)
         self._held = characters
@@ -244,7 +244,7 @@ class _PictureReader:
         self._held = characters[whole:]
 
     def _strip_prefix(self, characters: bytes) -> bytes:
-        """Note and remove a data: prefix; while there may yet be one, return the characters as they are."""
+        """Remove a data: prefix and store its type. Keep an incomplete prefix."""
         if not b"data:".startswith(characters[:5].lower()):
             self._prefix_possible = False
             return characters
@@ -266,11 +266,11 @@ class _PictureReader:
 
 
 def _parse(text: bytearray) -> object:
-    """Return what JSON text says, its depth being checked already; raise InvalidJson."""
+    """Parse JSON text whose depth is already checked. Raises InvalidJson."""
     try:
         source = text.decode()
         document: object = _DECODER.decode(source)
-        if _SURROGATE_ESCAPE.search(source):  # rare, so that it may cost a second pass
+        if _SURROGATE_ESCAPE.search(source):  # rare, so a second pass is acceptable
             json.dumps(document, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         problem = error.msg.partition(":")[0].removesuffix(" at").removesuffix(" starting")
@@ -290,7 +290,7 @@ def _object(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
 
 
 def _integer(digits: str) -> int:
-    # The length goes first: int() takes quadratic time, and refuses 4,301 digits with an error of its own.
+    # Check the length first, because int() takes quadratic time and raises its own error above 4,300 digits.
     if len(digits) > len(str(-(2**63))) or not -(2**63) <= int(digits) < 2**63:
         raise InvalidJson("An integer does not fit into 64 bits.")
     return int(digits)

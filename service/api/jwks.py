@@ -1,4 +1,4 @@
-"""The keys that an issuer signs its tokens with, as it publishes them: a JWK Set (RFC 7517)."""
+"""The public keys of a token issuer, fetched from its JWK Set (RFC 7517)."""
 
 import asyncio
 import json
@@ -16,17 +16,17 @@ from service.domain.errors import InvalidToken, Unavailable
 
 logger = logging.getLogger(__name__)
 
-# Those whose signatures nobody can make who can check them.
+# Asymmetric algorithms only: with a symmetric one, everyone who verifies tokens could also sign them.
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 
-_LIFETIME = 300.0  # seconds that a set is taken for the issuer's present one
-_PAUSE = 10.0  # seconds between two questions, once there was an answer to one
-_TIMEOUT = 3.0  # seconds for an answer
-_MOST = 256 * 1024  # bytes of it
+_LIFETIME = 300.0  # seconds for which a key set is cached
+_PAUSE = 10.0  # seconds between two requests for the key set
+_TIMEOUT = 3.0  # seconds for a response
+_MOST = 256 * 1024  # bytes, the largest response
 
 
 class IssuerKeys:
-    """The keys of one issuer, fetched when they are first needed; those that came last stay while it is down."""
+    """The cached keys of one issuer, fetched on first use. The last keys stay valid while the issuer is down."""
 
     def __init__(self, http: aiohttp.ClientSession, url: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._http, self._url, self._clock = http, url, clock
@@ -35,9 +35,9 @@ class IssuerKeys:
         self._asking = asyncio.Lock()
 
     async def key(self, kid: str) -> jwt.PyJWK:
-        """Return the key with this id.
+        """Return the key with this ID.
 
-        Raises InvalidToken when the issuer has no such key, Unavailable while none of its keys were ever to be had.
+        Raises InvalidToken if the issuer does not have the key, and Unavailable if its keys could never be fetched.
         """
         if self._lacks(kid):
             await self._ask(kid)
@@ -48,14 +48,14 @@ class IssuerKeys:
         return self._keys[kid]
 
     def _lacks(self, kid: str) -> bool:
-        """Return whether the issuer should be asked for a key now."""
+        """Return whether to fetch the keys now."""
         now = self._clock()
         return now >= self._ask_from and (kid not in self._keys or now >= self._fresh_until)
 
     async def _ask(self, kid: str) -> None:
-        """Fetch the keys, unless that was done while others did it."""
+        """Fetch the keys, unless another request has just fetched them."""
         if kid in self._keys and self._asking.locked():
-            return  # one asks whether it is still there; the others need not wait for that
+            return  # another request is refreshing the keys; use the cached key meanwhile
         async with self._asking:
             if not self._lacks(kid):
                 return
@@ -67,11 +67,11 @@ class IssuerKeys:
                 self._ask_from = self._clock() + _PAUSE
                 return
             self._fresh_until = self._clock() + _LIFETIME
-            # The first answer may be the last before a new key: it does not bar the second.
+            # No pause after the first fetch, because the issuer may have added a key just after it.
             self._ask_from = self._clock() + (0 if first else _PAUSE)
 
     async def _fetched(self) -> Mapping[str, jwt.PyJWK]:
-        """Return the issuer's keys by their ids. Raises ValueError for an answer that is none."""
+        """Fetch the issuer's keys by ID. Raises ValueError for a response that is not a key set."""
         async with self._http.get(self._url, allow_redirects=False) as answer:
             if answer.status != 200:
                 raise ValueError("not found")
@@ -86,7 +86,7 @@ class IssuerKeys:
 
 
 def _usable(document: Any) -> Iterator[tuple[str, jwt.PyJWK]]:
-    """Yield the keys of a set that signatures are checked with, by their ids. A set may have others beside them."""
+    """Yield (ID, key) for the keys of a set that verify signatures. Skip other keys, which a set may contain."""
     found = document.get("keys") if isinstance(document, dict) else None
     for each in found if isinstance(found, list) else []:
         if isinstance(each, dict) and _is_for_signatures(each):
@@ -97,15 +97,15 @@ def _usable(document: Any) -> Iterator[tuple[str, jwt.PyJWK]]:
 
 
 def _is_for_signatures(jwk: Mapping[str, Any]) -> bool:
-    """Return whether a key says so, and is a public one: a private key that is published is anyone's."""
+    """Return whether a key is for signatures and is public. Reject a published private key: anyone could sign."""
     named = isinstance(jwk.get("kid"), str) and "d" not in jwk
     return named and jwk.get("use", "sig") == "sig" and jwk.get("alg") in (None, *ALGORITHMS)
 
 
 @asynccontextmanager
 async def opened_keys(url: str) -> AsyncIterator[IssuerKeys]:
-    """Open what fetches an issuer's keys. Nothing is fetched yet."""
-    # A context of its own: on Lambda aiohttp's has no certificates (lambda_adapter/__init__.py).
+    """Open a client for an issuer's keys. It fetches nothing yet."""
+    # Create an SSL context, because on Lambda aiohttp's default has no certificates (lambda_adapter/__init__.py).
     connector = aiohttp.TCPConnector(ssl=ssl.create_default_context())
     async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=_TIMEOUT)) as http:
         yield IssuerKeys(http, url)

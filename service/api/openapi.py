@@ -1,5 +1,6 @@
-"""The API's description: OpenAPI 3.1, from the table of operations, the schemas, the errors and the examples."""
+"""The OpenAPI 3.1 document, built from the table of operations, the schemas, the errors and the examples."""
 
+import inspect
 from collections.abc import Iterator
 from functools import cache
 from http import HTTPStatus
@@ -25,15 +26,15 @@ from service.domain.errors import (
 from . import answers, examples, schemas
 from .table import OPERATIONS, Operation
 
-# RFC 9110's names, which Python has from 3.13 on only.
+# The reason phrases of RFC 9110. Python has them since 3.13.
 _PHRASES = {413: "Content Too Large", 416: "Range Not Satisfiable", 422: "Unprocessable Content"}
 _TOKEN = {
     "type": "http",
     "scheme": "bearer",
     "bearerFormat": "JWT",
     "description": (
-        "Where the service runs with PIXDEPOT_AUTH=jwt: a token of its issuer, whose sub is the user. "
-        "Without, a caller is whoever the request says, and must say so as user_id."
+        "Required if the service runs with PIXDEPOT_AUTH=jwt: a JSON Web Token of the configured issuer. Its sub "
+        "claim is the user ID. Without tokens (PIXDEPOT_AUTH=open), requests that write must send user_id."
     ),
 }
 _IDEMPOTENCY_KEY = {
@@ -41,62 +42,65 @@ _IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "examples": ["6f1c2a3e-upload-7"]},
     "description": (
-        "Makes the request repeatable: 1 to 255 visible ASCII characters, or a string in double quotes, new for "
-        "each image. For 24 hours the same key of the same user with the same content gets the first answer again, "
-        "and never makes a second image. With other content it is 422, while the first request is under way 409 "
-        "(try again in a moment), and once what it made is deleted, or was left unfinished, 410."
+        "Makes the request safe to retry: 1 to 255 visible ASCII characters, or a string in double quotes. Use a "
+        "new key for each image. For 24 hours, a request of the same user with the same key and the same content "
+        "returns the first response and does not create a second image. Other content with the same key returns "
+        "422. While the first request is in progress, a retry returns 409: retry after 1 second. If the image was "
+        "deleted, or its upload was never completed, a retry returns 410."
     ),
 }
 _PICTURE = {"schema": {"type": "string", "contentMediaType": "application/octet-stream"}}
 _TAGS = {
-    "images": "Published pictures: verified, and immutable in their bytes.",
-    "uploads": "Pictures on their way straight into storage. Nobody sees one before it is complete.",
-    "service": "The service itself.",
+    "images": "Published images. Their bytes are verified and never change.",
+    "uploads": "Direct uploads: the client sends the bytes to the storage, then completes the upload.",
+    "service": "Health checks and the description of the API.",
 }
 
 
 def _text(description: str, example: str, **more: Any) -> dict[str, Any]:
-    # Not as the parameter's own example: what optional fields hold is better not filled in by Swagger UI.
+    # The example is in the schema because Swagger UI would fill in a parameter's own example.
     return {"description": description, "schema": {"type": "string", "examples": [example], **more}}
 
 
 _URI = {"format": "uri"}
 _HEADERS = {
-    "X-Request-ID": _text("Finds the request in the log: the client's own, or a new one.", examples.REQUEST_ID),
-    "Location": _text("Where to go, or what was made.", examples.LOCATION, **_URI),
-    "ETag": _text("Of what is answered; of a download, the picture's sha256.", examples.ETAG),
+    "X-Request-ID": _text(
+        "ID of the request in the server's log: the client's own ID, or a new one.", examples.REQUEST_ID
+    ),
+    "Location": _text("URL of the created resource, or of the redirect.", examples.LOCATION, **_URI),
+    "ETag": _text("Version of the response. For a download, the SHA-256 of the image.", examples.ETAG),
     "Link": _text(
-        "The next page; absent at the end, and where it would be too long for a header: next_cursor always tells.",
+        "URL of the next page. Absent on the last page, and if it is too long for a header: use next_cursor.",
         examples.LINK,
     ),
-    "Retry-After": _text("Seconds until it is worth another try.", "2"),
-    "WWW-Authenticate": _text("The challenge (RFC 6750).", 'Bearer realm="pixdepot"'),
-    "Allow": _text("The methods that the path takes.", "GET, HEAD, OPTIONS"),
-    "Content-Range": _text("Which bytes these are, and of how many.", "bytes 0-9/78"),
+    "Retry-After": _text("Seconds to wait before a retry.", "2"),
+    "WWW-Authenticate": _text("Authentication challenge (RFC 6750).", 'Bearer realm="pixdepot"'),
+    "Allow": _text("Methods that the path supports.", "GET, HEAD, OPTIONS"),
+    "Content-Range": _text("Position of these bytes and the total size in bytes.", "bytes 0-9/78"),
 }  # fmt: skip
 _OF_OPERATIONS = {"list_images": ["Link"], "get_image": ["ETag"], "edit_image": ["ETag"]}
 _OF_STATUSES = {201: ["Location"], 302: ["Location"]}
 _CONDITIONS = {
-    "edit_image": {"If-Match": _text("The ETag of what the change is meant for; 412 if it is another now.", "*")},
-    "delete_image": {"If-Match": _text("The ETag of what is to be deleted; 412 if it is another now.", "*")},
+    "edit_image": {"If-Match": _text("Edit only if the image has this ETag; otherwise return 412.", "*")},
+    "delete_image": {"If-Match": _text("Delete only if the image has this ETag; otherwise return 412.", "*")},
     "get_image": {
-        "If-Match": _text("The ETag of what is wanted; 412 if it is another now.", "*"),
-        "If-None-Match": _text("What the client has; 304 if that is right still.", examples.ETAG),
-        "Range": _text("The part of a download that is wanted: one range of bytes.", "bytes=0-9"),
+        "If-Match": _text("Respond only if the image has this ETag; otherwise return 412.", "*"),
+        "If-None-Match": _text("ETag of the client's cached copy. Return 304 if it is current.", examples.ETAG),
+        "Range": _text("Part of a download, as one range of bytes.", "bytes=0-9"),
     },
 }  # fmt: skip
 
 
 @cache
 def document() -> dict[str, Any]:
-    """Return the whole description. The same on every machine, so that the committed copy can be compared."""
+    """Return the OpenAPI document. It is the same on every machine, so that tests can compare it."""
     plugin = MarshmallowPlugin(schema_name_resolver=_schema_name)
     info = {
-        "description": "Upload pictures straight into storage, find them, link to them.",
+        "description": "Upload, store, find and serve images. Clients can send the bytes straight to the storage.",
         "license": {"name": "MIT", "identifier": "MIT"},
     }
     more = {
-        "servers": [{"url": ".", "description": "The service that has this description."}],
+        "servers": [{"url": ".", "description": "The service that serves this document."}],
         "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
     }
     spec = APISpec("Pixdepot", version("pixdepot"), "3.1.0", plugins=[plugin], info=info, **more)
@@ -122,7 +126,7 @@ def _schema_name(schema: type[Schema] | Schema) -> str:
 
 
 def _operation(row: Operation) -> dict[str, Any]:
-    summary, _, rest = (row.perform.__doc__ or "").strip().partition("\n")
+    summary, _, rest = (inspect.getdoc(row.perform) or "").partition("\n")
     tag = row.path.split("/")[1]
     described: dict[str, Any] = {
         "operationId": row.name,
@@ -170,11 +174,11 @@ def _parameters(row: Operation) -> list[dict[str, Any]]:
 def _responses(row: Operation) -> dict[str, Any]:
     responses: dict[str, Any] = {str(row.status): _success(row)}
     if row.query is schemas.ViewQuery:
-        part = {"description": "Part of the bytes.", "content": {"image/*": _PICTURE}}
+        part = {"description": "The requested range of the download.", "content": {"image/*": _PICTURE}}
         responses["206"] = {**part, "headers": _headers("ETag", "Content-Range")}
-        elsewhere = "The bytes are at Location: they are too many for this answer."
+        elsewhere = "The download is too large for the response: follow Location."
         responses["302"] = {"description": elsewhere, "headers": _headers("Location")}
-        responses["304"] = {"description": "The client has this already.", "headers": _headers("ETag")}
+        responses["304"] = {"description": "The client's cached copy is current.", "headers": _headers("ETag")}
     failures: dict[int, list[type[PixdepotError]]] = {}
     for kind in _failures(row):
         failures.setdefault(kind.status, []).append(kind)
@@ -207,7 +211,7 @@ def _headers(*names: str) -> dict[str, Any]:
 
 
 def _failures(row: Operation) -> list[type[PixdepotError]]:
-    """Return the errors of an operation: its own, and those that every operation of its kind has."""
+    """Return the errors of an operation: its own, and those common to its kind. One class for each code."""
     kinds: list[type[PixdepotError]] = [InvalidParameter, *row.errors, PixdepotError, MethodNotAllowed]
     kinds += [InvalidRequest, RequestTimeout] if row.body else []
     kinds += [] if row.anonymous else [Unauthorized]

@@ -1,4 +1,4 @@
-"""The one renderer of errors: problem details for HTTP APIs (RFC 9457)."""
+"""The only renderer of errors: problem details for HTTP APIs (RFC 9457)."""
 
 import orjson
 
@@ -8,7 +8,7 @@ from .http import ApiResponse
 
 
 def problem(error: PixdepotError, request_id: str) -> ApiResponse:
-    """Return the answer that tells a client of this failure, and of nothing else."""
+    """Return the error response for a client. It reveals only the error's public members."""
     document = {
         "type": f"urn:pixdepot:problem:{error.code}",
         "title": error.title,

@@ -1,4 +1,4 @@
-"""The shapes of requests: what comes over the wire from clients, and how it is read."""
+"""The schemas of requests: query parameters, JSON bodies and forms, and their validation."""
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -11,6 +11,8 @@ from service.domain.model import Visibility
 from service.media import IMAGE_TYPES, UNKNOWN_TYPE
 
 from .fields import (
+    FILENAME_BYTES,
+    TAGS,
     Base64,
     DateBound,
     DeclaredType,
@@ -26,9 +28,9 @@ TITLE_LENGTH, DESCRIPTION_LENGTH, USER_LENGTH = 200, 2_000, 128  # characters
 
 
 def load(schema: Schema, data: Any, otherwise: type[InvalidRequest] = InvalidRequest) -> dict[str, Any]:
-    """Return what the schema makes of untrusted data.
+    """Validate untrusted data with a schema, and return the loaded fields.
 
-    Raises the error whose code the failing fields share, or `otherwise`, with a message per field.
+    Raises InvalidRequest, or the subclass that all failing fields share, or `otherwise`, with messages per field.
     """
     if not isinstance(data, Mapping):
         raise otherwise("The body must be a JSON object.")
@@ -48,7 +50,7 @@ def load(schema: Schema, data: Any, otherwise: type[InvalidRequest] = InvalidReq
 
 
 def _flatten(messages: Any) -> Iterable[tuple[str, list[str]]]:
-    """Yield (top-level field, its messages), whatever the depth marshmallow found them at."""
+    """Yield (top-level field, its messages). marshmallow nests messages as deep as the fields."""
     for name, found in (messages if isinstance(messages, Mapping) else {"_schema": messages}).items():
         yield (
             str(name),
@@ -59,27 +61,35 @@ def _flatten(messages: Any) -> Iterable[tuple[str, list[str]]]:
 # ---------------------------------------------------------------- requests
 
 
-# What a caller who has signed in may leave out (`Schema(partial=...)`).
+# Fields that an authenticated caller may omit (`Schema(partial=...)`).
 SIGNED_IN = ("user_id",)
 
 VISIBILITIES = get_args(Visibility)
 
-_USER = "Who is asking: required, unless a token says it."
+_USER = "User ID of the caller. Required without a token; with a token, omit it or send the token's sub claim."
+_OWNED = "User ID of the owner."
 _VISIBILITY = (
-    "Who sees the image: its user (private) or everyone (public). With open auth everyone sees every image: the "
-    "value is stored, and takes effect once the service runs with tokens."
+    "private: only the owner sees the image; public: everyone sees it. Without tokens (PIXDEPOT_AUTH=open) "
+    "everyone sees every image; the service stores the value and applies it once it runs with tokens."
 )
-EFFECTIVE_VISIBILITY = "Who sees the image: its user or everyone. With open auth always public."
+EFFECTIVE_VISIBILITY = (
+    "private: only the owner sees the image; public: everyone sees it. Without tokens always public."
+)
+_TITLE, _DESCRIPTION = "Title, in one line.", "Description. May contain line breaks and tabs."
+_TAGS = "Tags, without commas. Tags that differ only in case count as one."
 
 
 class DetailsBody(Schema):
-    """What every way of uploading says about the image."""
+    """The fields that every kind of upload has."""
 
     user_id = Text(most=USER_LENGTH, required=True, metadata={"description": _USER})
-    title = Text(most=TITLE_LENGTH, required=True)
-    description = Text(most=DESCRIPTION_LENGTH, lines=True, load_default="")
-    tags = Tags(load_default=())
-    filename = Filename(required=True, metadata={"description": "The file's name, without a path."})
+    title = Text(most=TITLE_LENGTH, required=True, metadata={"description": _TITLE})
+    description = Text(most=DESCRIPTION_LENGTH, lines=True, load_default="", metadata={"description": _DESCRIPTION})
+    tags = Tags(load_default=(), metadata={"description": _TAGS})
+    filename = Filename(
+        required=True,
+        metadata={"description": f"File name without a path, at most {FILENAME_BYTES} bytes of UTF-8."},
+    )
     visibility = fields.String(
         load_default="private",
         validate=validate.OneOf(VISIBILITIES),
@@ -89,42 +99,52 @@ class DetailsBody(Schema):
         metadata={
             "type": "boolean",
             "description": (
-                "Take the place where it was made out of the picture's metadata; the pixels stay as they are. "
-                "Where this is left out, the service's setting decides."
+                "Remove the GPS location from the image's metadata before it is stored. The pixels do not change. "
+                "Default: the server's setting PIXDEPOT_STRIP_LOCATION."
             ),
         }
     )
 
 
 class ImageBody(DetailsBody):
-    """An upload of base64 in JSON."""
+    """An upload as base64 in JSON."""
 
     image_data = Base64(
         required=True,
         metadata={
             "type": "string",
             "contentEncoding": "base64",
-            "description": "RFC 4648 base64, with or without a data:image/...;base64, prefix.",
+            "description": "Image bytes as RFC 4648 base64, with or without a data:image/...;base64, prefix.",
         },
     )
 
 
 class ImageForm(DetailsBody):
-    """An upload by multipart/form-data. The filename is the file part's, unless a field gives another."""
+    """An upload as multipart/form-data. Its filename is a field, or by default the file name of the file part."""
 
-    tags = Tags(load_default=(), metadata={"description": "One with commas between, or the field repeated."})
-    file = Base64(required=True, metadata={"type": "string", "contentMediaType": "application/octet-stream"})
+    tags = Tags(
+        load_default=(), metadata={"description": "Tags: one field with commas between, or the field repeated."}
+    )
+    file = Base64(
+        required=True,
+        metadata={
+            "type": "string",
+            "contentMediaType": "application/octet-stream",
+            "description": "Image bytes, as a file part.",
+        },
+    )
 
 
 class UploadBody(DetailsBody):
-    """The request for a direct upload."""
+    """A request that begins a direct upload."""
 
     content_type = DeclaredType(
         load_default=UNKNOWN_TYPE,
         metadata={
             "description": (
-                f"One of {', '.join(IMAGE_TYPES)}, or an alias such as image/jpg: the bytes are held to it. "
-                f"Left out, empty or {UNKNOWN_TYPE}: the bytes decide. Send them with the type in upload.headers."
+                f"Media type of the image: one of {', '.join(IMAGE_TYPES)}, or an alias like image/jpg. The "
+                f"service rejects bytes of another type. If it is omitted, empty or {UNKNOWN_TYPE}, the service "
+                "detects the type. Send the bytes with the Content-Type in upload.headers."
             ),
             "examples": list(IMAGE_TYPES),
         },
@@ -132,77 +152,120 @@ class UploadBody(DetailsBody):
     file_size = fields.Integer(
         strict=True,
         validate=validate.Range(min=1),
-        metadata={"description": "Bytes; a PUT is held to exactly this."},
+        metadata={"description": "Size in bytes. Required for PUT, which must send exactly this many bytes."},
     )
     sha256 = fields.String(
         validate=validate.Regexp(r"[0-9a-f]{64}\Z", error="Takes 64 lower-case hexadecimal digits."),
-        metadata={"pattern": "^[0-9a-f]{64}$", "description": "The storage refuses bytes with another digest."},
+        metadata={"pattern": "^[0-9a-f]{64}$", "description": "SHA-256 of the bytes. Other bytes are rejected."},
     )
-    method = fields.String(load_default="PUT", validate=validate.OneOf(["PUT", "POST"]))
+    method = fields.String(
+        load_default="PUT",
+        validate=validate.OneOf(["PUT", "POST"]),
+        metadata={
+            "description": "PUT: send the bytes as the body. POST: send them as an HTML form, with a file last."
+        },
+    )
 
 
 class OwnerBody(Schema):
-    """Who is asking, where the request itself says so."""
+    """The caller, for requests without a token."""
 
     user_id = Text(most=USER_LENGTH, required=True, metadata={"description": _USER})
 
 
 class BatchBody(OwnerBody):
-    """Which images to delete."""
+    """The images to delete."""
 
-    image_ids = fields.List(fields.String(), required=True, validate=validate.Length(min=1, max=100))
+    image_ids = fields.List(
+        fields.String(),
+        required=True,
+        validate=validate.Length(min=1, max=100),
+        metadata={"description": "IDs of the images to delete."},
+    )
 
 
 class EditBody(OwnerBody):
-    """New values; a field that is left out stays as it is."""
+    """New values of an image's fields. A field that is omitted does not change."""
 
-    title = Text(most=TITLE_LENGTH, validate=validate.Length(min=1, error="Must not be blank."))
-    description = Text(most=DESCRIPTION_LENGTH, lines=True)
-    tags = Tags()
+    title = Text(
+        most=TITLE_LENGTH,
+        validate=validate.Length(min=1, error="Must not be blank."),
+        metadata={"description": _TITLE},
+    )
+    description = Text(most=DESCRIPTION_LENGTH, lines=True, metadata={"description": _DESCRIPTION})
+    tags = Tags(metadata={"description": f"{_TAGS} Replaces all tags."})
     visibility = fields.String(validate=validate.OneOf(VISIBILITIES), metadata={"description": _VISIBILITY})
 
 
 class NoQuery(Schema):
-    """No query parameters at all."""
+    """No query parameters."""
 
 
 class OwnerQuery(Schema):
-    """The owner, for clients that cannot send a body with DELETE."""
+    """The caller, for clients that cannot send a body with DELETE."""
 
-    user_id = Text(most=USER_LENGTH, validate=validate.Length(min=1, error="Must not be blank."))
+    user_id = Text(
+        most=USER_LENGTH,
+        validate=validate.Length(min=1, error="Must not be blank."),
+        metadata={"description": _USER},
+    )
 
 
 class ViewQuery(Schema):
-    """How to look at one image."""
+    """The options of a view of one image."""
 
-    metadata_only = Flag(load_default=False, metadata={"description": "Leave image_data out."})
-    download = Flag(load_default=False, metadata={"description": "Answer with the bytes themselves."})
+    metadata_only = Flag(load_default=False, metadata={"description": "Omit image_data."})
+    download = Flag(load_default=False, metadata={"description": "Return the original bytes instead of JSON."})
 
 
 class ContentQuery(Schema):
-    """Which picture of an image."""
+    """The variant of an image."""
 
     variant = fields.String(
         load_default="original",
         validate=validate.OneOf(["thumb", "display", "original"]),
         metadata={
-            "description": "thumb: 320 pixels at most, display: 1080, upright; original: the bytes as uploaded."
+            "description": (
+                "thumb: at most 320 pixels on the longer side; display: at most 1080 pixels; both upright. "
+                "original: the uploaded bytes."
+            )
         },
     )
 
 
 class ListQuery(Schema):
-    """What to list."""
+    """The filters and the page of a list."""
 
-    user_id = Text(most=USER_LENGTH, validate=validate.Length(min=1, error="Must not be blank."))
-    tags = TagFilter(metadata={"description": "Tags with commas between; any case."})
-    tags_match = fields.String(load_default="all", validate=validate.OneOf(["all", "any"]))
-    title = Text(most=TITLE_LENGTH, metadata={"description": "A part of the title, any case."})
-    date_from = DateBound(metadata={"type": "string", "description": "ISO date or instant, inclusive."})
-    date_to = DateBound(
-        end=True, metadata={"type": "string", "description": "Inclusive; a bare date is that whole day."}
+    user_id = Text(
+        most=USER_LENGTH,
+        validate=validate.Length(min=1, error="Must not be blank."),
+        metadata={"description": _OWNED},
     )
-    limit = WholeNumber(load_default=50, validate=validate.Range(min=1, max=100))
+    tags = TagFilter(metadata={"description": f"Tags with commas between, at most {TAGS}. Case does not matter."})
+    tags_match = fields.String(
+        load_default="all",
+        validate=validate.OneOf(["all", "any"]),
+        metadata={"description": "all: the image has every tag; any: the image has at least one of them."},
+    )
+    title = Text(most=TITLE_LENGTH, metadata={"description": "Part of the title. Case does not matter."})
+    date_from = DateBound(
+        metadata={
+            "type": "string",
+            "description": "Earliest upload time, inclusive: an ISO 8601 date or time. UTC without an offset.",
+        }
+    )
+    date_to = DateBound(
+        end=True,
+        metadata={
+            "type": "string",
+            "description": "Latest upload time, inclusive: an ISO 8601 date (the whole day) or time.",
+        },
+    )
+    limit = WholeNumber(
+        load_default=50,
+        validate=validate.Range(min=1, max=100),
+        metadata={"description": "Maximum number of images in the page."},
+    )
     cursor = fields.String(
         metadata={
             "description": (
@@ -214,9 +277,9 @@ class ListQuery(Schema):
 
 @lru_cache(maxsize=512)
 def load_query(schema: Schema, pairs: tuple[tuple[str, str], ...]) -> Mapping[str, Any]:
-    """Return the query parameters. Raises InvalidParameter, also for repeated and unknown ones.
+    """Load the query parameters. Raises InvalidParameter, also for repeated and unknown parameters.
 
-    The same queries keep coming back, so what they mean is remembered.
+    Results are cached, because clients repeat the same queries.
     """
     query: dict[str, str] = {}
     for name, value in pairs:

@@ -1,4 +1,4 @@
-"""GET /metrics: what Prometheus scrapes of the aiohttp skin, for whoever may read it."""
+"""GET /metrics, which Prometheus scrapes. Only the aiohttp server has this route."""
 
 import asyncio
 import hmac
@@ -15,19 +15,19 @@ _HEADERS = {"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"}
 
 
 def metrics_route(depot: Depot) -> Route:
-    """Return the route of /metrics, for a skin to serve beside the API's."""
+    """Return the route of /metrics, which a skin adds to the API's routes."""
     written = exposition(depot.metrics, depot.inspector.lending)
 
     async def get(request: ApiRequest) -> ApiResponse:
         _check_allowed(depot.settings, request)
-        # In a thread, since all of it takes milliseconds; every number is read in one step.
+        # In a thread, because it takes milliseconds. Each number is read atomically.
         return ApiResponse(200, _HEADERS, await asyncio.to_thread(written))
 
     return Route("GET", "/metrics", "get_metrics", get)
 
 
 def _check_allowed(settings: Settings, request: ApiRequest) -> None:
-    """Raise Unauthorized without the token that is set; NotFound where callers have tokens and none is set."""
+    """Raise Unauthorized without the configured token, or NotFound if callers need tokens but none is set."""
     wanted = settings.metrics_token
     if not wanted and settings.auth != "open":
         raise NotFound("PIXDEPOT_METRICS_TOKEN opens this.")

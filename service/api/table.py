@@ -1,4 +1,4 @@
-"""The table of the API's operations: what is served, described, counted and logged is made of it."""
+"""The table of operations. Routes, OpenAPI, metrics and logs are built from it."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ Endpoint = Callable[[Call], Awaitable[ApiResponse]]
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A row of the API's table. `errors` are those beyond what every operation can answer.
+    """A row of the table of operations.
 
-    What is `anonymous` answers whoever asks; every other operation needs to know who that is.
-    `keyed` is whether an Idempotency-Key makes it repeatable.
+    `errors` are the errors that not every operation has. An `anonymous` operation needs no token. A `keyed`
+    operation accepts an Idempotency-Key.
     """
 
     method: str
@@ -37,7 +37,7 @@ class Operation:
 
     @property
     def name(self) -> str:
-        """Return the operation's stable name: its operationId, and its name in logs and metrics."""
+        """Return the stable name of the operation in OpenAPI (operationId), logs and metrics."""
         return self.perform.__name__
 
 

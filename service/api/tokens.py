@@ -1,4 +1,4 @@
-"""What a token is worth: JSON Web Tokens (RFC 7519) of one issuer, signed with a key that only the issuer has."""
+"""Verification of JSON Web Tokens (RFC 7519) that one issuer has signed with an asymmetric key."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from service.domain.errors import InvalidToken
 
 from .jwks import ALGORITHMS, IssuerKeys
 
-_LEEWAY = 30  # seconds that the issuer's clock and ours may be apart
+_LEEWAY = 30  # seconds of allowed difference between the clocks of the issuer and the service
 _REQUIRED = ["iss", "aud", "exp", "sub"]
 _REASONS: Mapping[type[Exception], str] = {
     jwt.ExpiredSignatureError: "The token has expired.",
@@ -20,15 +20,15 @@ _REASONS: Mapping[type[Exception], str] = {
 
 
 class TokenVerifier:
-    """Tells the tokens of one issuer, for one audience, from all others."""
+    """Verifies tokens of one issuer for one audience."""
 
     def __init__(self, keys: IssuerKeys, issuer: str, audience: str) -> None:
         self._keys, self._issuer, self._audience = keys, issuer, audience
 
     async def verify(self, token: str) -> Mapping[str, Any]:
-        """Return the claims of a token that is good now.
+        """Verify a token and return its claims.
 
-        Raises InvalidToken, and Unavailable while the issuer's keys were never to be had.
+        Raises InvalidToken, and Unavailable if the service could never fetch the issuer's keys.
         """
         try:
             key = await self._keys.key(_key_id(token))
@@ -41,13 +41,13 @@ class TokenVerifier:
                 leeway=_LEEWAY,
                 options={"require": _REQUIRED},
             )
-        # Not all that nobody has signed can be read: a header may be nested without end.
+        # An attacker's token can raise more than PyJWTError: a deeply nested header raises RecursionError.
         except (jwt.PyJWTError, ValueError, RecursionError) as error:
             raise InvalidToken(_REASONS.get(type(error), "The token is not one of the issuer's.")) from None
 
 
 def _key_id(token: str) -> str:
-    """Return which key a token says it is signed with. Raises PyJWTError when it does not say."""
+    """Return the key ID in a token's header. Raises PyJWTError without one, or for another algorithm."""
     header = jwt.get_unverified_header(token)
     if header.get("alg") not in ALGORITHMS or not isinstance(header.get("kid"), str):
         raise jwt.InvalidTokenError

@@ -1,6 +1,6 @@
-"""The image repository in DynamoDB: the table of the original, and a second one for lists.
+"""The image repository in DynamoDB: the table of the original service, and an index table for lists.
 
-A transition is one UpdateItem on the condition that the record is in the state it starts from; see `records`.
+Each transition is one UpdateItem with a condition on the state that it starts from; see `records`.
 
 IAM actions: dynamodb:GetItem, PutItem, UpdateItem, DeleteItem, Query, BatchGetItem and BatchWriteItem on the two
 tables, and Query on the first one's indexes.
@@ -81,7 +81,7 @@ class DynamoRepository:
         self._secret: bytes | None = None
 
     async def secret(self) -> bytes:
-        """See `ImageRepository`. It is a row of the index table, under a term that no image has."""
+        """See `ImageRepository`. The secret is a row of the index table, under a term that no image has."""
         if self._secret is None:
             self._secret = await self._shared_secret()
         return self._secret
@@ -104,7 +104,7 @@ class DynamoRepository:
         return bytes(found["Item"]["value"]["B"])
 
     async def identity(self) -> str | None:
-        """See `ImageRepository`. It is a row of the index table, beside the secret."""
+        """See `ImageRepository`. The ID is a row of the index table, under the same term as the secret."""
         with translated():
             found = await self._dynamodb.get_item(TableName=self._index_table, Key=_IDENTITY, ConsistentRead=True)
         return found["Item"]["value"]["S"] if "Item" in found else None
@@ -126,13 +126,13 @@ class DynamoRepository:
         return await self.identity() or identity
 
     async def claim(self, claim: Claim) -> Claim:
-        """See `ImageRepository`. Its image_id is its nonce: a retry that finds the claim stored finds its own."""
+        """See `ImageRepository`. Its image_id is its nonce, by which a retry recognizes its own claim."""
         with translated():
             try:
                 await self._dynamodb.put_item(
                     TableName=self._index_table,
                     Item=claim_item(claim),
-                    # DynamoDB removes what has expired days later.
+                    # DynamoDB removes expired rows only days later.
                     ConditionExpression="attribute_not_exists(#term) OR #created_at <= :expired",
                     ExpressionAttributeNames={"#term": "term", "#created_at": "created_at"},
                     ExpressionAttributeValues={":expired": number(milliseconds(claim.created_at - CLAIM_LIFE))},
@@ -147,7 +147,7 @@ class DynamoRepository:
 
     async def begin(self, upload: Upload) -> None:
         """See `ImageRepository`."""
-        # On this condition a first attempt that arrives late, after a retry, undoes nothing that came since.
+        # With this condition, a first attempt that arrives after its retry does not revert later changes.
         with translated():
             try:
                 await self._dynamodb.put_item(
@@ -190,7 +190,7 @@ class DynamoRepository:
         return read_upload(item) if item and _state(item) is State.PENDING else None
 
     async def publish(self, image: Image, *, settled: bool) -> Image | None:
-        """See `ImageRepository`. The object's key is the nonce: it is this attempt's alone."""
+        """See `ImageRepository`. The object's key is the nonce, because it is unique for each attempt."""
         changes: dict[str, Any] = {
             "state": text(State.READY),
             **image_attributes(image),
@@ -211,7 +211,7 @@ class DynamoRepository:
         return await self._records.transition("fail", image_id, {State.PENDING}, changes)
 
     async def edit(self, image: Image, *, seen: Image) -> bool:
-        """See `ImageRepository`. New index rows come before, stale ones go after: lists check what they find."""
+        """See `ImageRepository`. Write new index rows before, and delete stale ones after: lists check each row."""
         await self._postings.add(image.image_id, image.created_at, image.details, image.updated_at)
         changes = {**details_attributes(image.details), "updated_at": text(stamp(image.updated_at))}
         unchanged = "#updated_at = :seen", {":seen": text(stamp(seen.updated_at))}
@@ -252,7 +252,7 @@ class DynamoRepository:
             "user_id": None,
             "feed": None,
             "created_at": None,
-            # What was published is remembered for ever.
+            # Keep the ID of a published image permanently.
             **({} if _was_published(item) else {"expires": number(_expiry(deadline))}),
             **_due(image_id, deadline),
         }
@@ -271,12 +271,12 @@ class DynamoRepository:
         return await self._lists.find(query, after, limit)
 
     async def usage(self, user_id: str) -> int:
-        """See `ImageRepository`. The counters are kept while there is a quota, and read back as they stand."""
+        """See `ImageRepository`. The counters exist only while a quota is configured."""
         return await self._usage.of(user_id)
 
-    async def mend_lists(self, young: datetime, *, dry_run: bool) -> Mended:
+    async def mend_lists(self, newer_than: datetime, *, dry_run: bool) -> Mended:
         """See `ImageRepository`."""
-        return await self._upkeep.mend(young, dry_run=dry_run)
+        return await self._upkeep.repair(newer_than, dry_run=dry_run)
 
     def reindex(self, adopt: Adopt) -> AsyncIterator[Reindexed]:
         """See `ImageRepository`."""
@@ -287,7 +287,7 @@ class DynamoRepository:
         shards = (self._due(f"due#{n}", now, limit) for n in range(DUE_SHARDS))
         found = [item for items in await together(*shards) for item in items]
         found.sort(key=lambda item: int(item["deadline"]["N"]))
-        # The index is eventually consistent, and has keys only: what is due is decided on the records.
+        # The index is eventually consistent and has only keys, so decide by the records.
         items = await together(*(self._records.item(each["image_id"]["S"]) for each in found[:limit]))
         return [read_upload(item) for item in items if item and _is_due(item, now)]
 
@@ -316,7 +316,7 @@ class DynamoRepository:
         upload = read_upload(item)
         await self._postings.remove(image_id, upload.created_at, upload.details)
         with translated():
-            # A tombstone changes no more, so what was read just now is still true.
+            # A tombstone never changes, so the item that was just read is still current.
             if _was_published(item):
                 forgotten = {"image_id": text(image_id), "state": text(FORGOTTEN)}
                 await self._dynamodb.put_item(TableName=self._table, Item=forgotten)
@@ -341,7 +341,7 @@ class DynamoRepository:
             )
 
     async def examine(self) -> None:
-        """See `ImageRepository`. AWS looks after what it stores."""
+        """See `ImageRepository`. There is nothing to do, because AWS checks its storage."""
 
 
 _NO_VARIANTS: tuple[str, Attributes] = ("attribute_not_exists(#variants)", {})
@@ -354,7 +354,7 @@ def _state(item: Item) -> State:
 
 
 def _latest(item: Item, deadline: datetime) -> datetime:
-    """Return a deadline, or the item's own if that is later."""
+    """Return the later of a deadline and the item's own deadline."""
     return max(deadline, from_ms(item["deadline"]["N"])) if "deadline" in item else deadline
 
 

@@ -1,7 +1,7 @@
-"""The values of the domain as DynamoDB items, and back. Attribute names are the original table's, and ours.
+"""Conversion between domain values and DynamoDB items, with the attribute names of the original table.
 
-What the indexes are keyed on (`user_id`, `feed` and `created_at`, `due` and `deadline`) is there only while it
-should be found: a pending upload keeps its user as `owner` and its time as `begun_at`.
+An item has the key attributes of an index (`user_id`, `feed` and `created_at`, `due` and `deadline`) only while the
+index should contain it. So a pending upload stores its user as `owner` and its time as `begun_at`.
 """
 
 from collections.abc import Mapping
@@ -43,27 +43,27 @@ def number(value: int) -> dict[str, Any]:
 
 
 def texts(values: tuple[str, ...]) -> dict[str, Any]:
-    """Return a list of strings: unlike a string set it keeps the order, and may be empty."""
+    """Return a list of strings. Unlike a string set, it keeps the order and can be empty."""
     return {"L": [{"S": each} for each in values]}
 
 
 def stamp(instant: datetime) -> str:
-    """Return an instant as it is stored where it is sorted: as text, as in the original."""
+    """Return a time as a sortable string attribute, in the format of the original service."""
     return instant.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def milliseconds(instant: datetime) -> int:
-    """Return an instant as it is stored where it is compared."""
+    """Return a time as a number attribute, for comparisons."""
     return (instant - _EPOCH) // timedelta(milliseconds=1)
 
 
 def due(image_id: str, deadline: datetime) -> Attributes:
-    """Return what makes a record due at its deadline."""
+    """Return the attributes that make a record due at its deadline."""
     return {"due": text(f"due#{crc32(image_id.encode()) % DUE_SHARDS}"), "deadline": number(milliseconds(deadline))}
 
 
 def details_attributes(details: Details) -> Attributes:
-    """Return what the uploader may change."""
+    """Return the attributes of the metadata that the owner can edit."""
     return {
         "title": text(details.title),
         "description": text(details.description),
@@ -97,7 +97,7 @@ def upload_item(upload: Upload) -> Attributes:
 
 
 def image_attributes(image: Image) -> Attributes:
-    """Return what an item gains when the upload becomes an image."""
+    """Return the attributes that an item gains when its upload is published."""
     return {
         "user_id": text(image.details.user_id),
         "feed": text(feed_of(image.image_id)),
@@ -112,7 +112,7 @@ def image_attributes(image: Image) -> Attributes:
 
 
 def variants_attributes(image: Image) -> Attributes:
-    """Return what an item says of what people look at first, and of the size that it has."""
+    """Return the attributes of the variants, the placeholder and the size in pixels."""
     variants = [{"M": _variant_attributes(each)} for each in image.variants]
     size = {"width": number(image.content.width), "height": number(image.content.height)}
     return {**size, "placeholder": text(image.content.placeholder), "variants": {"L": variants}}
@@ -134,7 +134,7 @@ def _variant(item: Item) -> Variant:
 
 
 def read_upload(item: Item) -> Upload:
-    """Return an item, in any state, as an upload."""
+    """Convert an item in any state to an upload."""
     size = item.get("expected_size")
     sha256 = item.get("expected_sha256")
     expected = Expected(
@@ -159,7 +159,7 @@ def read_upload(item: Item) -> Upload:
 
 
 def read_image(item: Item) -> Image:
-    """Return a READY item as an image."""
+    """Convert a READY item to an image."""
     content = Content(
         item["content_type"]["S"],
         int(item["file_size"]["N"]),
@@ -180,7 +180,7 @@ def read_image(item: Item) -> Image:
 
 
 def claim_item(claim: Claim) -> Attributes:
-    """Return the row of the index table that keeps a claim, until DynamoDB removes it."""
+    """Return the row of the index table for a claim. It expires by DynamoDB's TTL."""
     return {
         "term": text(f"{CLAIM_TERM}{claim.key}"),
         "position": text(claim.user_id),
@@ -194,7 +194,7 @@ def claim_item(claim: Claim) -> Attributes:
 
 
 def read_claim(item: Item) -> Claim:
-    """Return such a row as a claim."""
+    """Convert a row of the index table to a claim."""
     return Claim(
         item["position"]["S"],
         item["term"]["S"].removeprefix(CLAIM_TERM),
@@ -207,9 +207,9 @@ def read_claim(item: Item) -> Claim:
 
 
 def posting(image_id: str, created_at: datetime, details: Details, term: str, revised_at: datetime) -> Attributes:
-    """Return a row of the index table: an image under one of its terms, with what filtering needs.
+    """Return a row of the index table: an image under one of its terms, with the attributes for filters.
 
-    It tells the visibility of what is public only: an image may have hundreds of rows.
+    To save space, only rows of public images store the visibility: an image can have hundreds of rows.
     """
     public = {"visibility": text(details.visibility)} if details.visibility == "public" else {}
     return {
@@ -224,7 +224,7 @@ def posting(image_id: str, created_at: datetime, details: Details, term: str, re
 
 
 def visibility(item: Item) -> Visibility:
-    """Return who sees an item or a row: its user alone, where it does not tell."""
+    """Return the visibility of an item or a row. Without the attribute it is private."""
     return "public" if item.get("visibility") == text("public") else "private"
 
 
@@ -235,7 +235,7 @@ def _details(item: Item) -> Details:
 
 
 def from_ms(number: str) -> datetime:
-    """Return the time that a number tells in milliseconds."""
+    """Convert a number attribute in milliseconds to a time."""
     return _EPOCH + timedelta(milliseconds=int(number))
 
 

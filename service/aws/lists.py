@@ -1,9 +1,9 @@
-"""Lists without scans: each is followed along a sorted list of rows, and no further than a budget of rows.
+"""Lists without scans. Each query reads sorted rows of one list, up to a budget of rows.
 
-The feed of everything and a user's images are sparse indexes on the image table: they carry the whole item, and
-only a READY image has their keys, so what they say needs no check. The index table has a row for each tag and each
-trigram of a title, newest first by `position`; its rows are written before an image is READY and removed after it
-is gone, so they prove nothing, and the image decides.
+The feed and the lists of users are sparse indexes on the image table. They contain whole items, and only READY
+images have their keys, so their rows need no check. The index table has a row for each tag and each n-gram of a
+title, newest first by `position`. Its rows are written before an image is READY and deleted after it is gone, so
+each row is checked against its image.
 """
 
 import asyncio
@@ -34,14 +34,14 @@ _INDEXES = {"user": ("user-id-index", "user_id"), "feed": ("feed-index", "feed")
 
 
 class ImageLists:
-    """The lists of one table and its index table. A request reads about `budget` rows at most."""
+    """The lists of one table and its index table. A request reads at most about `budget` rows."""
 
     def __init__(self, dynamodb: "DynamoDBClient", table: str, index_table: str, budget: int) -> None:
         self._dynamodb, self._table, self._index_table = dynamodb, table, index_table
         self._budget = budget
 
     async def find(self, query: ImageQuery, after: Position | None, limit: int) -> Page:
-        """Return a page of READY images that match; a short one with a next when the budget is spent."""
+        """Return a page of matching READY images. The page is short, with a next, if the budget is used up."""
         spent = Spent(self._budget)
         choice, lead = await self._lead(query, after, spent)
         images: list[Image] = []
@@ -65,7 +65,7 @@ class ImageLists:
         return Page(tuple(images), Position(last.created_at, last.image_id, choice))
 
     async def _lead(self, query: ImageQuery, after: Position | None, spent: Spent) -> tuple[int, Merged]:
-        """Return the list to follow, and what to call it in a position."""
+        """Return the list to follow, and its number in a position."""
         choices = candidates(query)
         if after and 0 < after.lead <= len(choices):
             return after.lead, self._merged(choices[after.lead - 1], query, after, spent)
@@ -122,7 +122,7 @@ class ImageLists:
         return read
 
     async def _ready(self, query: ImageQuery, rows: Sequence[Row], spent: Spent) -> list[Image]:
-        """Return the images of these rows that are READY and match, in the rows' order."""
+        """Return the READY images of these rows that match, in the order of the rows."""
         ids = [row.position.image_id for row in rows if not _is_whole(row.item)]
         found = await self.images(ids) if ids else {}
         spent.left -= len(ids)
@@ -130,7 +130,7 @@ class ImageLists:
         return [each for each in images if each and matches(query, each.details, each.created_at)]
 
     async def images(self, ids: Sequence[str]) -> dict[str, Image]:
-        """Return those of up to 100 images that are READY."""
+        """Return the READY images among at most 100 IDs."""
         left: Any = {self._table: {"Keys": [{"image_id": text(each)} for each in ids], "ConsistentRead": True}}
         images: dict[str, Image] = {}
         for attempt in range(BATCH_TRIES):

@@ -1,4 +1,4 @@
-"""Items as the original service wrote them: no state, no digest, times and tags in whatever form they came."""
+"""Items of the original service: without state or digest, with times and tags in several formats."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +9,7 @@ from .items import Attributes, Item, image_attributes, text, upload_item
 
 
 def read_original(item: Item) -> Original | None:
-    """Return an item as the original wrote it; None when it lacks what no image can be without."""
+    """Convert an item of the original service. Return None if a required attribute is missing."""
     created_at = _instant(item.get("created_at"))
     image_id, user_id, key = (_text(item, name) for name in ("image_id", "user_id", "s3_key"))
     if not (image_id and user_id and key and created_at):
@@ -22,7 +22,7 @@ def read_original(item: Item) -> Original | None:
 
 
 def adopted_attributes(image: Image) -> Attributes:
-    """Return everything but the key that an item of the original gains, or has rewritten, to be READY."""
+    """Return the attributes, without the key, that make an item of the original service READY."""
     content = image.content
     expected = Expected("PUT", content.content_type, content.file_size, content.sha256)
     upload = Upload(image.image_id, image.details, expected, image.created_at, image.created_at, State.READY)
@@ -35,14 +35,14 @@ def _text(item: Item, name: str) -> str:
 
 
 def _tags(value: Any) -> tuple[str, ...]:
-    """Return tags from a list, a set, or one text with commas."""
+    """Return the tags of a list, a set, or a string with commas."""
     listed = [each.get("S", "") for each in value.get("L", [])]
     tags = listed or sorted(value.get("SS", [])) or value.get("S", "").split(",")
     return tuple(dict.fromkeys(tag.strip() for tag in tags if tag.strip()))
 
 
 def _instant(value: Any) -> datetime | None:
-    """Return a time from ISO 8601 in any form, in UTC where it has no offset."""
+    """Parse an ISO 8601 time. Without an offset it is in UTC."""
     try:
         instant = datetime.fromisoformat((value or {}).get("S", ""))
     except ValueError:

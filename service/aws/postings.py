@@ -1,4 +1,4 @@
-"""The rows of the index table: written with an upload, kept by edits, removed with the image."""
+"""The rows of the index table. Uploads write them, edits update them, and deletes remove them."""
 
 import asyncio
 import logging
@@ -25,23 +25,23 @@ _WRITES = 25  # what one batch may have
 
 
 class Postings:
-    """The index table's rows of images: one for each tag, and for each trigram of the title."""
+    """The images' rows in the index table: one for each tag and for each n-gram of the title."""
 
     def __init__(self, dynamodb: "DynamoDBClient", index_table: str) -> None:
         self._dynamodb, self._index_table = dynamodb, index_table
 
     async def add(self, image_id: str, created_at: datetime, details: Details, revised_at: datetime) -> None:
-        """Write the rows of these details, which became what they are at `revised_at`. Repeatable."""
+        """Write the rows of this metadata, last edited at `revised_at`. Safe to retry."""
         rows = [posting(image_id, created_at, details, term, revised_at) for term in terms(details)]
         await self._write([{"PutRequest": {"Item": row}} for row in rows])
 
     async def remove(self, image_id: str, created_at: datetime, details: Details) -> None:
-        """Remove the rows of an image that is no more. Repeatable."""
+        """Delete the rows of a deleted image. Safe to retry."""
         keys = [_key(image_id, created_at, term) for term in terms(details)]
         await self._write([{"DeleteRequest": {"Key": key}} for key in keys])
 
     async def remove_or_leave(self, image_id: str, created_at: datetime, details: Details) -> None:
-        """Remove an image's rows now, or leave them to sweep: they prove nothing any more."""
+        """Delete an image's rows, or leave them to sweep if that fails, because lists ignore stale rows."""
         try:
             async with asyncio.timeout(2):
                 await self.remove(image_id, created_at, details)
@@ -49,13 +49,13 @@ class Postings:
             logger.warning("index rows are left for sweep: %s", explained(error))
 
     async def remove_stale(self, edited: Image, before: Details) -> None:
-        """Remove the rows that an edit left behind; not those that a later edit has written again."""
+        """Delete the rows that an edit made stale, unless a later edit has written them again."""
         gone = set(terms(before)) - set(terms(edited.details))
         keys = [_key(edited.image_id, edited.created_at, term) for term in gone]
         await together(*(self.remove_older(key, stamp(edited.updated_at)) for key in keys))
 
     async def remove_older(self, key: Attributes, revised_at: str) -> bool:
-        """Remove a row unless it was written for details as they were at `revised_at` or later."""
+        """Delete a row unless it was written for metadata edited at `revised_at` or later."""
         with translated():
             try:
                 await self._dynamodb.delete_item(

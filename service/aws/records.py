@@ -1,7 +1,7 @@
-"""One record of the image table: reading it, and changing it once however often the SDK sends the change.
+"""Reads and conditional writes of records in the image table, with safe retries.
 
-The SDK retries a write whose answer was lost, and that retry then fails its own condition. So each change leaves a
-nonce, and a failed condition beside its own nonce is a success.
+The SDK retries a write whose response was lost, and the condition of the retry then fails. So each write stores a
+nonce, and a failed condition counts as a success if the record has the write's own nonce.
 """
 
 import logging
@@ -34,12 +34,12 @@ class Records:
         self._dynamodb, self._table = dynamodb, table
 
     async def item(self, image_id: str) -> Item | None:
-        """Return a record; None also where nothing is kept but that its image was deleted."""
+        """Return a record, or None. Also return None if only the ID of a deleted image remains."""
         item = await self.stored(image_id)
         return None if item and item.get("state") == text(FORGOTTEN) else item
 
     async def stored(self, image_id: str) -> Item | None:
-        """Return whatever is kept under an ID."""
+        """Return the item with this ID, also the remains of a deleted image, or None."""
         with translated():
             found = await self._dynamodb.get_item(
                 TableName=self._table, Key={"image_id": text(image_id)}, ConsistentRead=True
@@ -54,7 +54,7 @@ class Records:
         changes: Mapping[str, Mapping[str, Any] | None],
         further: tuple[str, Attributes] | None = None,
     ) -> bool:
-        """Change attributes (None removes one) of a record in one of `states`; False when it is in none."""
+        """Update attributes (None removes one) of a record in one of `states`; otherwise return False."""
         nonce, nonces = text(secrets.token_urlsafe(6)), f"{name}_nonces"
         sets = [f"#{key} = :{key}" for key, value in changes.items() if value is not None]
         sets.append(f"#{nonces} = list_append(:nonce, if_not_exists(#{nonces}, :none))")

@@ -1,4 +1,4 @@
-"""What an operator is told of what AWS, or what stands in for it, refused: the cause, and the remedy."""
+"""Advice for operators when AWS, or a compatible store, rejects a call: the cause and the remedy."""
 
 import re
 from urllib.parse import urlsplit
@@ -49,24 +49,24 @@ _denied_action = re.compile(r"not authorized to perform: ([a-z0-9]+:\w+)").searc
 
 
 def code(error: ClientError) -> str:
-    """Return what the SDK's error calls itself: NoSuchKey, ConditionalCheckFailedException, ..."""
+    """Return the code of an SDK error: NoSuchKey, ConditionalCheckFailedException, ..."""
     return str(dict(error.response.get("Error", {})).get("Code", ""))
 
 
 def named(error_code: str, message: str) -> str:
-    """Return an error's code, and the permission that was missing if the message tells it."""
+    """Return an error's code, and the missing permission if the message contains it."""
     denied = _denied_action(message)
     return f"{error_code} for {denied[1]}" if denied else error_code
 
 
 def refused(error: ClientError) -> str:
-    """Return which call was refused, and as what."""
+    """Return the rejected call and its error code."""
     message = str(dict(error.response.get("Error", {})).get("Message", ""))
     return f"{error.operation_name} was refused: {named(code(error), message)}."
 
 
 def explained(error: Exception) -> str:
-    """Return the cause and the remedy of an error of the SDK, or of the network below it, in a line."""
+    """Return the cause and the remedy of an SDK or network error, as one line."""
     if isinstance(error, ClientError):
         return f"{refused(error)} {REMEDIES.get(code(error), _EXAMINE)}"
     if isinstance(error, NoCredentialsError):

@@ -31,7 +31,7 @@ _CACHE_CONTROL = "private, max-age=86400, immutable"
 
 
 class S3ObjectStore:
-    """`ObjectStore` on S3, or on anything that speaks its protocol."""
+    """`ObjectStore` on S3 or an S3-compatible store."""
 
     def __init__(self, clients: S3Access, bucket: str) -> None:
         self._clients, self._s3, self._bucket = clients, clients.s3, bucket
@@ -42,7 +42,7 @@ class S3ObjectStore:
     async def put(
         self, key: str, data: bytes, content_type: str, sha256: str | None = None, *, note: bytes = b""
     ) -> None:
-        """See `ObjectStore`. S3 checks the digest, which is signed in the place of the bytes."""
+        """See `ObjectStore`. S3 checks the digest, which is signed instead of the bytes."""
         digest = bytes.fromhex(sha256) if sha256 else hashlib.sha256(data).digest()
         with translated():
             await self._s3.put_object(
@@ -55,7 +55,7 @@ class S3ObjectStore:
             )
 
     async def copy(self, source: str, target: str, content_type: str, *, note: bytes = b"") -> None:
-        """See `ObjectStore`. S3 copies one version of the source, whatever is written to it meanwhile."""
+        """See `ObjectStore`. S3 copies one version of the source, even if it is overwritten meanwhile."""
         with translated():
             try:
                 await self._s3.copy_object(
@@ -71,7 +71,7 @@ class S3ObjectStore:
                 raise
 
     async def note(self, key: str) -> bytes:
-        """See `ObjectStore`. It is user metadata of the object."""
+        """See `ObjectStore`. The note is user metadata of the object."""
         with translated():
             try:
                 found = await self._s3.head_object(Bucket=self._bucket, Key=key)
@@ -81,7 +81,7 @@ class S3ObjectStore:
         return b64decode(found.get("Metadata", {}).get(_NOTE, ""))
 
     async def annotate(self, key: str, content_type: str, note: bytes) -> None:
-        """See `ObjectStore`. S3 takes new metadata with a copy of an object to itself only."""
+        """See `ObjectStore`. S3 changes metadata only when an object is copied to itself."""
         await self.copy(key, key, content_type, note=note)
 
     async def open(self, key: str, start: int = 0, stop: int | None = None) -> ByteStream:
@@ -108,7 +108,7 @@ class S3ObjectStore:
             await together(*(self._s3.delete_object(Bucket=self._bucket, Key=key) for key in keys))
 
     async def move(self, source: str, target: str) -> None:
-        """See `ObjectStore`. The copy keeps the type, and what else S3 keeps with an object."""
+        """See `ObjectStore`. The copy keeps the media type and the metadata."""
         with translated():
             try:
                 await self._s3.copy_object(
@@ -135,9 +135,9 @@ class S3ObjectStore:
     async def presign_upload(
         self, key: str, expected: Expected, max_bytes: int, signed_at: datetime, expires_at: datetime
     ) -> SignedUpload:
-        """See `ObjectStore`. The link ends earlier when the credentials that sign it do.
+        """See `ObjectStore`. The link expires earlier if the credentials that sign it do.
 
-        A POST can be sent again until it ends: a policy cannot say "create only".
+        A POST can be repeated until it expires, because a policy cannot require that the object does not exist.
         """
         presigner = await self._presigner(signed_at, expires_at)
         kind, size, sha256 = expected.content_type, expected.file_size, expected.sha256
@@ -149,7 +149,7 @@ class S3ObjectStore:
         return SignedUpload("POST", url, presigner.expires_at, fields=fields)
 
     async def presign_downloads(self, signed_at: datetime, expires_at: datetime) -> Downloads:
-        """See `ObjectStore`. The links end earlier when the credentials that sign them do."""
+        """See `ObjectStore`. The links expire earlier if the credentials that sign them do."""
         presigner = await self._presigner(signed_at, expires_at)
 
         def url(key: str, content_type: str, disposition: str) -> str:
@@ -171,7 +171,7 @@ class S3ObjectStore:
         """See `ObjectStore`. S3 is never full."""
 
     async def tidy(self, age: timedelta) -> None:
-        """See `ObjectStore`. Objects are put whole, so there is nothing unfinished."""
+        """See `ObjectStore`. There is nothing to do, because S3 stores an object completely or not at all."""
 
     async def check(self) -> None:
         """See `ObjectStore`."""

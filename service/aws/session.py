@@ -1,7 +1,7 @@
-"""The one client factory: one session, one long-lived client per AWS service, one policy for time and retries.
+"""The only factory of AWS clients: one session, one long-lived client per service, one timeout and retry policy.
 
-Every call of the backend has an answer, or `Unavailable`, in about 11 seconds (two attempts of 5), so that a
-request stays below 15.
+Each call returns or raises `Unavailable` within about 11 seconds (two attempts of 5), so that a request takes less
+than 15.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ _NO_INDEX = ("specified index", "backfilling")
 
 @dataclass(frozen=True)
 class S3Access:
-    """What speaks to S3, for one process and one event loop."""
+    """The S3 client and its credentials, for one process and one event loop."""
 
     s3: "S3Client"
     region: str
@@ -54,7 +54,7 @@ class S3Access:
     session: aioboto3.Session
 
     async def credentials(self) -> Credentials:
-        """Return the credentials as they are now, refreshed when it is time. Raises Unavailable without any."""
+        """Return the current credentials, and refresh them if necessary. Raises Unavailable without any."""
         if self.key is not None:
             return self.key
         found = await self.session._session.get_credentials()  # noqa: SLF001 - the way to the async one
@@ -69,14 +69,14 @@ class S3Access:
 
 @dataclass(frozen=True)
 class DynamoAccess:
-    """What speaks to DynamoDB, for one process and one event loop."""
+    """The DynamoDB client, for one process and one event loop."""
 
     dynamodb: "DynamoDBClient"
 
 
 @dataclass(frozen=True)
 class Clients(S3Access, DynamoAccess):
-    """Everything that speaks to AWS, for one process and one event loop."""
+    """The AWS clients, for one process and one event loop."""
 
 
 class _Session(aioboto3.Session):
@@ -87,7 +87,7 @@ class _Session(aioboto3.Session):
 
 
 def new_session() -> aioboto3.Session:
-    """Return a session, which reads AWS_* itself; all clients of a process share one. Raises SettingsError."""
+    """Return the session of all clients of a process. The SDK reads AWS_* itself. Raises SettingsError."""
     with _told():
         # The SDK for Python does not read AWS_REGION, which every other AWS SDK does.
         region = os.environ.get("AWS_DEFAULT_REGION") or os.environ.get("AWS_REGION")
@@ -98,9 +98,9 @@ def new_session() -> aioboto3.Session:
 
 @asynccontextmanager
 async def opened_s3(session: aioboto3.Session, settings: Settings) -> AsyncIterator[S3Access]:
-    """Open S3's client with what `settings` say of S3 alone, and for the rest what the SDK finds.
+    """Open the S3 client with the `settings` for S3, and otherwise with the configuration that the SDK finds.
 
-    Raises SettingsError when it cannot do with what it found: no Region, no credentials, an unknown profile ...
+    Raises SettingsError if the SDK's configuration is not usable: no Region, no credentials, an unknown profile ...
     """
     key_id, secret = settings.s3_access_key_id, settings.s3_secret_access_key
     key = Credentials(key_id, secret) if key_id else None
@@ -129,7 +129,7 @@ async def opened_s3(session: aioboto3.Session, settings: Settings) -> AsyncItera
 
 @asynccontextmanager
 async def opened_dynamodb(session: aioboto3.Session) -> AsyncIterator[DynamoAccess]:
-    """Open DynamoDB's client. Raises SettingsError, as `opened_s3` does."""
+    """Open the DynamoDB client. Raises SettingsError like `opened_s3`."""
     async with AsyncExitStack() as stack:
         with _told():
             if not session.region_name:
@@ -141,7 +141,7 @@ async def opened_dynamodb(session: aioboto3.Session) -> AsyncIterator[DynamoAcce
 
 @asynccontextmanager
 async def opened_clients(settings: Settings) -> AsyncIterator[Clients]:
-    """Open the clients of both, and close them at the end. Raises SettingsError, as `opened_s3` does."""
+    """Open both clients, and close them at the end. Raises SettingsError like `opened_s3`."""
     session = new_session()
     async with opened_dynamodb(session) as table, opened_s3(session, settings) as bucket:
         yield Clients(table.dynamodb, bucket.s3, bucket.region, bucket.endpoint, bucket.key, session)
@@ -149,7 +149,7 @@ async def opened_clients(settings: Settings) -> AsyncIterator[Clients]:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """Raise SettingsError where the SDK cannot do with the settings that it finds."""
+    """Raise SettingsError if the SDK's configuration is not usable."""
     try:
         yield
     except SettingsError:
@@ -195,9 +195,9 @@ def _config() -> AioConfig:
 
 
 async def together(*works: Awaitable[T]) -> list[T]:
-    """Return all results, in order. Raises what the first that failed raised, but only when all have ended.
+    """Run all calls and return their results in order. Raises the first error, but only when all calls have ended.
 
-    So no call goes on behind the back of whoever asked for it, and undoes what was done about the failure.
+    So no call is still running when the caller handles the error.
     """
     outcomes = await asyncio.gather(*works, return_exceptions=True)
     for each in outcomes:
@@ -207,13 +207,13 @@ async def together(*works: Awaitable[T]) -> list[T]:
 
 
 def error_code(error: ClientError) -> str:
-    """Return what the SDK's error calls itself: NoSuchKey, ConditionalCheckFailedException, ..."""
+    """Return the code of an SDK error: NoSuchKey, ConditionalCheckFailedException, ..."""
     return refusals.code(error)
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn what AWS, the network or the set-up got wrong into Unavailable; let everything else through."""
+    """Convert errors of AWS, the network or the configuration into Unavailable. Other errors pass through."""
     try:
         yield
     except ClientError as error:

@@ -1,4 +1,4 @@
-"""Sorted lists of rows, read page by page as they are needed, and several of them as one."""
+"""Sorted lists of rows that are read page by page, and merges of several lists."""
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,24 +18,24 @@ _FEW = 3  # rows: what one of several lists reads at least when it runs out
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One image's place in a list, and what is kept there."""
+    """One row of a list: an image's position and its attributes."""
 
     position: Position
     item: Item
 
 
 class Spent:
-    """How many rows a request may still read; below zero when the last read took a little more."""
+    """The number of rows that a request may still read. It is negative if the last read exceeded it."""
 
     def __init__(self, budget: int) -> None:
         self.left = budget
 
 
 class Stream:
-    """One list, newest first. `rows` are those that were read and not taken yet.
+    """One list, newest first. `rows` are the rows that were read but not taken yet.
 
-    With `tied`, rows of equal time come in any order, and may begin before `after`: they are held back until all
-    of that time are there, and then put in order.
+    With `tied`, rows with equal times arrive in any order and can begin before `after`. They are held back until
+    all rows of that time are read, and then sorted.
     """
 
     def __init__(self, read: Read, after: Position | None, *, start: Any = None, tied: bool = False) -> None:
@@ -69,7 +69,7 @@ class Stream:
 
 
 class Merged:
-    """Several lists as one: newest first, and once what more than one of them has."""
+    """A merge of several lists, newest first, without duplicates."""
 
     def __init__(self, streams: Sequence[Stream], spent: Spent) -> None:
         self._streams, self._spent = streams, spent
@@ -83,7 +83,7 @@ class Merged:
 
     @property
     def ended(self) -> bool:
-        """Return whether every row was taken."""
+        """Return whether all rows were taken."""
         return all(each.ended and not each.rows for each in self._streams)
 
     async def reach(self, count: int) -> Position | None:

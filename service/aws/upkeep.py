@@ -1,4 +1,4 @@
-"""Walking whole tables, for what nothing else leads to: the only place that scans, and never for a request.
+"""Maintenance that reads whole tables: reindex and repair. Only this module scans, and never for a request.
 
 IAM actions: dynamodb:Scan on both tables and dynamodb:DescribeTable on the first, beside the service's own.
 """
@@ -34,7 +34,7 @@ _OURS = frozenset({"reindex", "secret"})
 
 
 class Upkeep:
-    """Building the index of a table, and mending it. Safe beside live traffic."""
+    """Builds and repairs the index of a table. Safe to run while the service serves requests."""
 
     def __init__(
         self, dynamodb: "DynamoDBClient", table: str, index_table: str, postings: Postings, usage: Usage
@@ -45,7 +45,7 @@ class Upkeep:
     # ------------------------------------------------------------ reindex
 
     async def reindex(self, adopt: Adopt) -> AsyncIterator[Reindexed]:
-        """See `ImageRepository`. How far it came is a row of the index table: the next one goes on there."""
+        """See `ImageRepository`. Its progress is a row of the index table, where the next reindex continues."""
         with translated():
             described = await self._dynamodb.describe_table(TableName=self._table)
             saved = await self._dynamodb.get_item(TableName=self._index_table, Key=_PLACE, ConsistentRead=True)
@@ -74,7 +74,7 @@ class Upkeep:
                 await self._dynamodb.delete_item(TableName=self._index_table, Key=_PLACE)
 
     async def _reindexed(self, item: Item, adopt: Adopt, turns: asyncio.Semaphore) -> str:
-        """Return "indexed", "adopted", "refused", or "" for what is no image."""
+        """Return "indexed", "adopted", "refused", or "" for an item that is not an image."""
         async with turns:
             if item.get("state") == text(State.READY):
                 image = read_image(item)
@@ -123,7 +123,7 @@ class Upkeep:
 
     # ------------------------------------------------------------ reconcile
 
-    async def mend(self, young: datetime, *, dry_run: bool) -> Mended:
+    async def repair(self, newer_than: datetime, *, dry_run: bool) -> Mended:
         """See `ImageRepository.mend_lists`."""
         missing = stale = 0
         counters, used = await self._usage.rows(), Counter[str]()
@@ -131,23 +131,25 @@ class Upkeep:
             images = [read_image(item) for item in items if item.get("state") == text(State.READY)]
             for each in images:
                 used[each.details.user_id] += each.content.file_size
-            outcomes = await asyncio.gather(*(self._incomplete(each) for each in images if each.updated_at < young))
+            outcomes = await asyncio.gather(
+                *(self._incomplete(each) for each in images if each.updated_at < newer_than)
+            )
             for image, lacking in (each for each in outcomes if each[1]):
                 missing += lacking
                 if not dry_run:
                     await self._postings.add(image.image_id, image.created_at, image.details, image.updated_at)
         miscounted = await self._usage.mend(counters, used, dry_run=dry_run)
         async for rows, _ in self._scanned(self._index_table, None):
-            old = [row for row in rows if row.get("revised_at", text(""))["S"] < stamp(young)]
+            old = [row for row in rows if row.get("revised_at", text(""))["S"] < stamp(newer_than)]
             for row in await self._stale(old):
                 stale += 1
                 if not dry_run:
                     key = {name: dict(row[name]) for name in ("term", "position")}
-                    await self._postings.remove_older(key, stamp(young))
+                    await self._postings.remove_older(key, stamp(newer_than))
         return Mended(missing, stale, miscounted)
 
     async def _incomplete(self, image: Image) -> tuple[Image, int]:
-        """Return an image with how many of its rows are missing, or say something else than it does."""
+        """Return an image with the number of its rows that are missing or wrong."""
         wanted = [
             posting(image.image_id, image.created_at, image.details, term, image.updated_at)
             for term in terms(image.details)
@@ -182,7 +184,7 @@ class Upkeep:
         return found
 
     async def _scanned(self, table: str, start: Any) -> AsyncIterator[tuple[Sequence[Item], Any]]:
-        """Yield everything in a table, page by page, with where the next page begins."""
+        """Yield all items of a table in pages, each with the start of the next page."""
         while True:
             further = {"ExclusiveStartKey": start} if start else {}
             with translated():
@@ -194,7 +196,7 @@ class Upkeep:
 
 
 def _is_ours(term: str) -> bool:
-    """Return whether a term is the service's own: it has no image's rows."""
+    """Return whether a term is reserved for the service and has no rows of images."""
     return term in _OURS or term.startswith(CLAIM_TERM)
 
 

@@ -1,7 +1,7 @@
-"""How many bytes each user's images take: a counter for each user, in the index table.
+"""The total size of each user's images: one counter for each user, in the index table.
 
-A counter follows what it counts: an image is published or retired first, and counted after that. A process that
-dies in between, or a backend that does not answer, leaves it off by that image until `reconcile` sets it right.
+An image is published or deleted first and counted afterwards. If a process is killed in between, or DynamoDB does
+not answer, the counter is wrong by that image until `reconcile` repairs it.
 """
 
 import asyncio
@@ -29,13 +29,13 @@ _SECONDS = 2  # the client waits, and what it asked for is done
 
 
 class Usage:
-    """The counters. They are kept only where there is a quota: nobody else reads them."""
+    """The counters. They exist only if a quota is configured, because nothing else reads them."""
 
     def __init__(self, dynamodb: "DynamoDBClient", index_table: str, *, kept: bool) -> None:
         self._dynamodb, self._index_table, self._kept = dynamodb, index_table, kept
 
     async def of(self, user_id: str) -> int:
-        """Return a user's bytes."""
+        """Return the total size of a user's images in bytes."""
         with translated():
             found = await self._dynamodb.get_item(
                 TableName=self._index_table, Key=_key(user_id), ConsistentRead=True
@@ -43,7 +43,7 @@ class Usage:
         return max(_bytes(found.get("Item", {})), 0)
 
     async def add_or_leave(self, user_id: str, size: int) -> None:
-        """Add bytes, or take some off, now; or leave it to reconcile."""
+        """Add bytes to a counter, or subtract them. If this fails, leave the repair to reconcile."""
         if not self._kept:
             return
         try:
@@ -56,14 +56,14 @@ class Usage:
             logger.warning("usage is left for reconcile: %s", explained(error))
 
     async def rows(self) -> Sequence[Item]:
-        """Return every counter."""
+        """Return all counters."""
         shards = await together(*(self._shard(n) for n in range(_SHARDS))) if self._kept else []
         return [row for rows in shards for row in rows]
 
     async def mend(self, rows: Sequence[Item], found: Counter[str], *, dry_run: bool) -> int:
-        """Set the counters to the bytes that were found, and return how many were wrong.
+        """Set the counters to the actual sizes, and return how many were wrong.
 
-        Those that have changed since their `rows` were read are left for the next time.
+        Skip counters that have changed since their `rows` were read.
         """
         known = {row["position"]["S"]: row for row in rows}
         users = (known.keys() | found.keys()) if self._kept else set()
@@ -111,7 +111,7 @@ class Usage:
 
 
 def is_counter(row: Item) -> bool:
-    """Return whether a row of the index table is a counter; no image has such a term."""
+    """Return whether a row of the index table is a counter."""
     return str(row["term"]["S"]).startswith(_term(""))
 
 

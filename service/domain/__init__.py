@@ -1,4 +1,4 @@
-"""The words that everything speaks: images and uploads, errors, the two ports, search terms.
+"""The domain model: images and uploads, errors, the two ports of a backend, search terms.
 
-It imports the standard library and nothing of the service but itself.
+This wing imports only itself and the standard library.
 """

@@ -1,4 +1,4 @@
-"""Time that decides what is removed: a clock that jumps removes nothing too early. Standard library only."""
+"""The clock for cleanup. It tolerates jumps of the system clock, so that nothing is removed too early."""
 
 import logging
 import time
@@ -7,20 +7,20 @@ from datetime import datetime, timedelta
 
 logger = logging.getLogger(__name__)
 
-_SLACK = timedelta(minutes=1)  # what a clock may gain or lose between two looks at it
-_DOUBT = 600.0  # seconds for which a jump is not believed
+_SLACK = timedelta(minutes=1)  # larger differences between two readings count as a jump
+_DOUBT = 600.0  # seconds until a jump is accepted
 
 
 def elapsed() -> float:
-    """Return seconds that only go forwards, whoever sets the clock; a machine that sleeps counts them, too."""
+    """Return a monotonic time in seconds, which includes the time when the machine is suspended, if supported."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 class SteadyClock:
-    """A clock that doubts jumps of another, either way, for 10 minutes; a jump that stays is then believed.
+    """A clock that accepts a jump of the system clock, in either direction, only after 10 minutes.
 
-    Meanwhile it is not known which time is right: the one that is told, or the one that was expected. So there
-    are both to ask for. It knows of jumps since it was made. It belongs to one event loop.
+    Until then, either the system time or the expected time is right, so callers choose between `earliest`, `latest`
+    and `likely`. It detects only jumps after its creation. Not thread-safe: use it in one event loop.
     """
 
     def __init__(self, clock: Callable[[], datetime], elapsed: Callable[[], float] = elapsed) -> None:
@@ -29,19 +29,19 @@ class SteadyClock:
         self._doubtful_since: float | None = None
 
     def earliest(self) -> datetime:
-        """Return the time that it is at least: for deciding that a deadline has come."""
+        """Return the earlier possible time. Use it to decide whether a deadline has passed."""
         return min(self._times())
 
     def latest(self) -> datetime:
-        """Return the time that it is at most: for granting time, and for deciding that it is not too late."""
+        """Return the later possible time. Use it to set an expiry, and to decide whether it is too late."""
         return max(self._times())
 
     def likely(self) -> datetime:
-        """Return the time that was to be expected: for what is written down, and compared with other processes'."""
+        """Return the expected time. Use it for stored times that other processes compare."""
         return self._times()[1]
 
     def _times(self) -> tuple[datetime, datetime]:
-        """Return the time that is told, and the one that was to be expected."""
+        """Return the system time and the expected time."""
         told, at = self._clock(), self._elapsed()
         expected = self._right + timedelta(seconds=at - self._at)
         if abs(told - expected) > _SLACK:

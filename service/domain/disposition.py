@@ -1,15 +1,15 @@
-"""Content-Disposition: under which name a browser saves what it downloads. Pure."""
+"""The Content-Disposition header: the name under which a browser saves a download. Pure."""
 
 import re
 from functools import lru_cache
 from urllib.parse import quote
 
 
-@lru_cache(maxsize=4096)  # the same file names keep coming back
+@lru_cache(maxsize=4096)  # because lists repeat the same file names
 def content_disposition(kind: str, filename: str) -> str:
-    """Return a Content-Disposition value that gives the filename back safely (RFC 6266, RFC 8187).
+    """Return a Content-Disposition value for a file name (RFC 6266, RFC 8187).
 
-    Old readers get an ASCII approximation in `filename`, all others the exact name in `filename*`.
+    `filename` has an ASCII approximation for old clients; `filename*` has the exact name.
     """
     fallback = re.sub(r'[^ -~]|["\\%]', "_", filename)
     return f"{kind}; filename=\"{fallback}\"; filename*=UTF-8''{quote(filename, safe='')}"

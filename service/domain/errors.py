@@ -1,6 +1,6 @@
-"""Every failure the service can answer with, drawn as one tree.
+"""All errors that the service can return, as one tree of classes.
 
-    PixdepotError                    500 internal_error (what dispatch makes of anything unforeseen)
+    PixdepotError                    500 internal_error           dispatch makes it of any other exception
       TooManyOrphans                 500                          of `pixdepot reconcile` only
       InvalidJson                    400 invalid_json
       InvalidRequest                 400 invalid_request          carries an error per field
@@ -10,16 +10,16 @@
         InvalidParameter             400 invalid_parameter
       InvalidCursor                  400 invalid_cursor
       TypeMismatch                   400 type_mismatch
-      Unauthorized                   401 unauthorized             says how to sign in (WWW-Authenticate)
-        InvalidToken                 401 unauthorized             and that the token was no good
+      Unauthorized                   401 unauthorized             carries the challenge (WWW-Authenticate)
+        InvalidToken                 401 unauthorized             carries the challenge, with invalid_token
       Forbidden                      403 forbidden
         UserMismatch                 403 user_mismatch
       NotFound                       404 not_found
-      MethodNotAllowed               405 method_not_allowed       carries what is allowed (Allow)
+      MethodNotAllowed               405 method_not_allowed       carries the allowed methods (Allow)
       RequestTimeout                 408 request_timeout
       Conflict                       409 conflict
         UploadMissing                409 upload_missing
-        InFlight                     409 in_flight                says when to try again (Retry-After)
+        InFlight                     409 in_flight                carries when to retry (Retry-After)
       UploadExpired                  410 upload_expired
       ObjectMissing                  410 object_missing
       ImageGone                      410 image_gone
@@ -27,19 +27,20 @@
       TooLarge                       413 too_large
       UriTooLong                     414 uri_too_long
       UnsupportedMediaType           415 unsupported_media_type   the request's body
-      UnsupportedImage               415 unsupported_image        the picture's bytes
+      UnsupportedImage               415 unsupported_image        the image's bytes
       RangeNotSatisfiable            416 range_not_satisfiable    carries the size (Content-Range)
       InvalidImage                   422 invalid_image
       IdempotencyMismatch            422 idempotency_mismatch
-      TooManyRequests                429 too_many_requests        says when to try again (Retry-After)
-        QuotaExceeded                429 quota_exceeded           says when to try again (Retry-After)
+      TooManyRequests                429 too_many_requests        carries when to retry (Retry-After)
+        QuotaExceeded                429 quota_exceeded           carries when to retry (Retry-After)
       FieldsTooLarge                 431 fields_too_large
-      Unavailable                    503 unavailable              says when to try again (Retry-After)
+      Unavailable                    503 unavailable              carries when to retry (Retry-After)
         NotReady                     503 unavailable              carries each dependency's state
-        InsufficientStorage          507 insufficient_storage     says when to try again (Retry-After)
+        InsufficientStorage          507 insufficient_storage     carries when to retry (Retry-After)
         DepotMismatch                503 unavailable              for operators only
 
-A detail is read by people: it names fields, limits and remedies, and never repeats what the client sent.
+The detail is for people: it names the field, the limit and the remedy. It never repeats what the client sent,
+because that can be a secret. `docs/api.md` takes the first sentence of each docstring.
 """
 
 from collections.abc import Mapping, Sequence
@@ -47,7 +48,7 @@ from typing import ClassVar
 
 
 class PixdepotError(Exception):
-    """A failure with an HTTP status, a stable code and a title; `detail` says what happened this time."""
+    """An error with an HTTP status, a stable code and a title. `detail` describes this occurrence."""
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
@@ -59,23 +60,23 @@ class PixdepotError(Exception):
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Return the header fields that belong to this failure."""
+        """Return the response headers of this error."""
         return {}
 
     @property
     def members(self) -> Mapping[str, object]:
-        """Return what else the problem document says (RFC 9457 section 3.2)."""
+        """Return the extension members of the problem document (RFC 9457 section 3.2)."""
         return {}
 
 
 class InvalidJson(PixdepotError):
-    """The body is not the one JSON document that RFC 8259 and common sense allow."""
+    """The body is not one valid JSON document (RFC 8259)."""
 
     status, code, title = 400, "invalid_json", "The body is not valid JSON"
 
 
 class InvalidRequest(PixdepotError):
-    """Fields are missing, unknown, of the wrong type, blank or too long."""
+    """A field is missing, unknown, of the wrong type, blank or too long."""
 
     status, code, title = 400, "invalid_request", "The request is not valid"
 
@@ -90,81 +91,81 @@ class InvalidRequest(PixdepotError):
 
 
 class InvalidBase64(InvalidRequest):
-    """The picture is not strict RFC 4648 base64."""
+    """The image is not strict base64 (RFC 4648)."""
 
     code, title = "invalid_base64", "The picture is not valid base64"
 
 
 class InvalidFilename(InvalidRequest):
-    """The filename could not be stored and given back safely."""
+    """The file name is not safe on every system: it has a path, control characters or a reserved name."""
 
     code, title = "invalid_filename", "The filename is not valid"
 
 
 class InvalidTags(InvalidRequest):
-    """There are too many tags, or one of them cannot be a tag."""
+    """The request has more than 20 tags, or a tag is blank, too long, or has a comma or control character."""
 
     code, title = "invalid_tags", "The tags are not valid"
 
 
 class InvalidParameter(InvalidRequest):
-    """A query parameter is unknown, repeated or out of range."""
+    """A query parameter is unknown, repeated or invalid."""
 
     code, title = "invalid_parameter", "A query parameter is not valid"
 
 
 class InvalidCursor(PixdepotError):
-    """The cursor is not one of ours, or belongs to another query."""
+    """The cursor is not from this service, or belongs to another query."""
 
     status, code, title = 400, "invalid_cursor", "The cursor is not valid for this query"
 
 
 class TypeMismatch(PixdepotError):
-    """The declared media type is not the type of the bytes. The filename's extension does not count."""
+    """The bytes are of another media type than the declared one. The file name's extension does not matter."""
 
     status, code, title = 400, "type_mismatch", "The picture is not of the declared type"
 
 
 class Unauthorized(PixdepotError):
-    """Nobody has signed in, or not well enough."""
+    """The request has no valid token."""
 
     status, code, title = 401, "unauthorized", "Authentication is required"
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Return the challenge RFC 9110 section 11.6.1 asks for."""
+        """Return the challenge (RFC 9110 section 11.6.1)."""
         return {"WWW-Authenticate": 'Bearer realm="pixdepot"'}
 
 
 class InvalidToken(Unauthorized):
-    """A token was given, and says nothing that can be trusted."""
+    """The token is malformed, expired, or not from the configured issuer."""
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Return the challenge, with the error that RFC 6750 section 3.1 asks for."""
+        """Return the challenge, with the error code of RFC 6750 section 3.1."""
         return {"WWW-Authenticate": 'Bearer realm="pixdepot", error="invalid_token"'}
 
 
 class Forbidden(PixdepotError):
-    """The caller is known, and may not do this."""
+    """The caller does not have permission: another user owns the image, or a signed link is not valid."""
 
     status, code, title = 403, "forbidden", "This is not allowed"
 
 
 class UserMismatch(Forbidden):
-    """The user_id in a write is not the caller."""
+    """The `user_id` in the request is not the user of the token."""
 
     code, title = "user_mismatch", "The user_id is not the caller's"
 
 
 class NotFound(PixdepotError):
-    """There is no such thing, or the caller may not know of it."""
+    """The resource does not exist, or the caller is not allowed to see it."""
 
     status, code, title = 404, "not_found", "There is nothing here"
 
 
 class MethodNotAllowed(PixdepotError):
-    """The path exists, the method on it does not."""
+    """The path does not support the method."""
 
     status, code, title = 405, "method_not_allowed", "The method is not allowed here"
 
@@ -174,30 +175,30 @@ class MethodNotAllowed(PixdepotError):
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Return Allow, as RFC 9110 section 15.5.6 asks."""
+        """Return the allowed methods (RFC 9110 section 15.5.6)."""
         return {"Allow": ", ".join(self.allowed)}
 
 
 class RequestTimeout(PixdepotError):
-    """The client takes too long to send its body."""
+    """The client took too long to send the body."""
 
     status, code, title = 408, "request_timeout", "The request took too long to arrive"
 
 
 class Conflict(PixdepotError):
-    """The thing is no longer, or not yet, in a state that allows this."""
+    """The state of the upload does not allow this operation."""
 
     status, code, title = 409, "conflict", "The request conflicts with the present state"
 
 
 class UploadMissing(Conflict):
-    """The upload was completed before any bytes arrived."""
+    """The client completed the upload before it sent the bytes."""
 
     code, title = "upload_missing", "No bytes have arrived for this upload"
 
 
 class InFlight(Conflict):
-    """Another request with the same idempotency key is in all likelihood under way."""
+    """Another request with the same idempotency key is probably still in progress."""
 
     code, title = "in_flight", "The first request with this key is under way"
     retry_after = 1  # seconds
@@ -209,43 +210,43 @@ class InFlight(Conflict):
 
 
 class UploadExpired(PixdepotError):
-    """The upload's time is over."""
+    """The upload was not completed before it expired."""
 
     status, code, title = 410, "upload_expired", "The upload has expired"
 
 
 class ObjectMissing(PixdepotError):
-    """The stored bytes are not where they should be."""
+    """The storage does not have the image's bytes."""
 
     status, code, title = 410, "object_missing", "The stored bytes are missing"
 
 
 class ImageGone(PixdepotError):
-    """What an idempotency key stands for was deleted, or given up: the key never makes it again."""
+    """The image of this idempotency key was deleted, or its upload was never completed."""
 
     status, code, title = 410, "image_gone", "What this key made is gone"
 
 
 class PreconditionFailed(PixdepotError):
-    """A condition the client set does not hold."""
+    """The image does not match the `If-Match` header, because it has changed."""
 
     status, code, title = 412, "precondition_failed", "A precondition does not hold"
 
 
 class TooLarge(PixdepotError):
-    """The body or the picture is over the limit."""
+    """The body or the image is larger than the limit."""
 
     status, code, title = 413, "too_large", "The content is too large"
 
 
 class UriTooLong(PixdepotError):
-    """The request's target is longer than anything here."""
+    """The URL of the request is too long."""
 
     status, code, title = 414, "uri_too_long", "The URI is too long"
 
 
 class UnsupportedMediaType(PixdepotError):
-    """The request's body is of a kind this route does not read."""
+    """The operation does not accept the body's Content-Type."""
 
     status, code, title = 415, "unsupported_media_type", "The body's media type is not supported"
 
@@ -257,7 +258,7 @@ class UnsupportedImage(PixdepotError):
 
 
 class RangeNotSatisfiable(PixdepotError):
-    """The range lies outside the picture."""
+    """The range begins after the end of the image."""
 
     status, code, title = 416, "range_not_satisfiable", "The range cannot be satisfied"
 
@@ -267,24 +268,24 @@ class RangeNotSatisfiable(PixdepotError):
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Return the size, as RFC 9110 section 15.5.17 asks."""
+        """Return the size in bytes (RFC 9110 section 15.5.17)."""
         return {"Content-Range": f"bytes */{self.size}"}
 
 
 class InvalidImage(PixdepotError):
-    """The bytes claim to be a picture and do not decode whole, or decode to too much."""
+    """The image is corrupt or truncated, or it has too many pixels."""
 
     status, code, title = 422, "invalid_image", "The picture cannot be decoded"
 
 
 class IdempotencyMismatch(PixdepotError):
-    """The idempotency key was sent before, with something else."""
+    """The idempotency key was already used for a request with other content."""
 
     status, code, title = 422, "idempotency_mismatch", "The idempotency key stands for another request"
 
 
 class TooManyRequests(PixdepotError):
-    """The caller is asking for more than its share."""
+    """The user exceeds the rate limit."""
 
     status, code, title = 429, "too_many_requests", "Too many requests"
 
@@ -299,7 +300,7 @@ class TooManyRequests(PixdepotError):
 
 
 class QuotaExceeded(TooManyRequests):
-    """The user's published images would take more bytes than the quota. Time alone does not help."""
+    """The user's published images would exceed the quota in bytes. Delete images before you retry."""
 
     code, title = "quota_exceeded", "The quota is used up"
 
@@ -308,19 +309,22 @@ class QuotaExceeded(TooManyRequests):
 
 
 class FieldsTooLarge(PixdepotError):
-    """A header field is too long, or there are too many of them (RFC 6585 section 5)."""
+    """A header is too long, or the request has too many headers (RFC 6585 section 5)."""
 
     status, code, title = 431, "fields_too_large", "The header fields are too large"
 
 
 class Unavailable(PixdepotError):
-    """Something the service needs is down, slow or full; nothing was changed that the client must undo."""
+    """The database, the storage or the server is down, slow or overloaded: retry.
+
+    The client has nothing to undo.
+    """
 
     status, code, title = 503, "unavailable", "The service is unavailable"
     retry_after = 2  # seconds
 
     def __init__(self, detail: str = "", *, cause: str = "") -> None:
-        """`cause` is for operators, with the remedy; no client is sent it."""
+        """Create the error. `cause` is the cause and the remedy for operators; clients do not get it."""
         super().__init__(detail)
         self.cause = cause
 
@@ -331,7 +335,7 @@ class Unavailable(PixdepotError):
 
 
 class NotReady(Unavailable):
-    """Something the service needs is down, and this was the question."""
+    """A readiness check found a dependency that is unavailable."""
 
     def __init__(self, dependencies: Mapping[str, str], detail: str = "") -> None:
         self.dependencies = dict(dependencies)
@@ -339,12 +343,12 @@ class NotReady(Unavailable):
 
     @property
     def members(self) -> Mapping[str, object]:
-        """Return the state of each dependency."""
+        """Return the status of each dependency."""
         return {"dependencies": self.dependencies}
 
 
 class InsufficientStorage(Unavailable):
-    """The disk has no room for uploads and edits. Images that are stored can be viewed and deleted."""
+    """The disk has no space for uploads and edits. Clients can still view and delete images."""
 
     status, code, title = 507, "insufficient_storage", "The storage is full"
     retry_after = 60  # seconds
@@ -353,14 +357,17 @@ class InsufficientStorage(Unavailable):
 class DepotMismatch(Unavailable):
     """The database and the storage belong to different depots, or one of them is lost.
 
-    Its detail names both, and the remedies: it is for whoever runs the service, and no client is sent it.
+    The detail names both and the remedies. It is for operators; clients do not get it.
     """
 
     title = "The database and the storage do not belong together"
 
 
 class TooManyOrphans(PixdepotError):
-    """So much of the storage belongs to no record that it is the records that may be lost."""
+    """Too many stored objects have no record, so the records are probably lost.
+
+    Only `pixdepot reconcile` raises it, before it removes anything.
+    """
 
 
 def _tree(root: type[PixdepotError]) -> list[type[PixdepotError]]:
@@ -368,17 +375,16 @@ def _tree(root: type[PixdepotError]) -> list[type[PixdepotError]]:
 
 
 def failure(code: str, detail: str) -> PixdepotError:
-    """Return the error with this code, as it was when a failed upload was recorded.
+    """Return the error with this code and detail, from the record of a failed upload.
 
-    Codes whose errors carry more than a detail come back as a plain `PixdepotError` of no use to a client,
-    so only verification failures are recorded.
+    Record only verification errors. An unknown code returns a plain `PixdepotError`, which does not help a client.
     """
-    kinds = {kind.code: kind for kind in reversed(_tree(PixdepotError))}  # of those with one code the one above
+    kinds = {kind.code: kind for kind in reversed(_tree(PixdepotError))}  # the most general class for each code
     return kinds.get(code, PixdepotError)(detail)
 
 
 def explained(error: BaseException) -> str:
-    """Return what an operator is told of a failure, in a line; of one that nobody foresaw, its type, too."""
+    """Return an exception as one line for operators. The line includes the type of an unexpected exception."""
     if isinstance(error, PixdepotError):
         return f"{error} {getattr(error, 'cause', '')}".rstrip()
     return f"{type(error).__name__}: {error}".removesuffix(": ")

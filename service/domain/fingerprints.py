@@ -1,7 +1,7 @@
-"""What an idempotency key stands for, as a digest: equal requests have equal ones, in every version of the service.
+"""Fingerprints of requests with an idempotency key: equal requests have equal digests in every version.
 
-The digest is of a document that names what differs from a fixed default. So a field that a later version adds
-changes no request that does not say it. Pure.
+The digest covers only fields that differ from a fixed default. So a field that a later version adds does not change
+the fingerprint of requests without it. Pure functions.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from typing import Any
 from .model import Details, Expected
 
 _VERSION = "2:"
-# A field that is added goes here, with the value that it has where nobody says it. None of these may ever change.
+# Add new fields here, with the value that they have when a client omits them. Never change an existing default.
 DETAILS: dict[str, Any] = {
     "user_id": None,
     "title": None,
@@ -27,13 +27,13 @@ EXPECTED: dict[str, Any] = {
     "sha256": None,
     "strip_location": False,
 }
-# What version 1 hashed, in its order: all fields there were.
+# The fields that version 1 hashed, in its order.
 _FIRST_DETAILS = ("user_id", "title", "filename", "description", "tags", "visibility")
 _FIRST_EXPECTED = ("method", "content_type", "file_size", "sha256", "strip_location")
 
 
 def fingerprint(operation: str, details: Details, expected: Expected) -> str:
-    """Return the digest of a request, with its version."""
+    """Return the fingerprint of a request: the version and a SHA-256 digest."""
     said = {
         "operation": operation,
         "details": {name: value for name, value in _values(details, DETAILS).items() if value != DETAILS[name]},
@@ -43,10 +43,10 @@ def fingerprint(operation: str, details: Details, expected: Expected) -> str:
 
 
 def matches(found: str, operation: str, details: Details, expected: Expected) -> bool:
-    """Return whether a stored fingerprint is of this request, whatever version made it."""
+    """Return whether a stored fingerprint, of any version, belongs to this request."""
     if found.startswith(_VERSION):
         return found == fingerprint(operation, details, expected)
-    # Of version 1, which has none to tell. Claims live for a day: it may go when nobody upgrades from there.
+    # Version 1 has no version prefix. Claims expire after 24 hours, so remove this once nobody upgrades from it.
     said = [operation, _values(details, _FIRST_DETAILS), _values(expected, _FIRST_EXPECTED)]
     return found == _digest(json.dumps(said))
 

@@ -1,4 +1,4 @@
-"""The words of the domain, as frozen values. Times are aware UTC, to the millisecond; sizes are bytes."""
+"""The domain model as frozen values. Times are timezone-aware UTC in milliseconds. Sizes are in bytes."""
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -8,39 +8,39 @@ from enum import StrEnum
 from typing import Literal
 from unicodedata import combining, normalize
 
-# Bytes as they come, in chunks of any size.
+# A stream of bytes, in chunks of any size.
 ByteStream = AsyncIterator[bytes]
 
-# How long after its URLs have died an upload's remains are swept: a PUT that began in time may still be
-# under way. Well inside the 15 minutes that the service promises.
+# Time after an upload's links expire until sweep removes its remains, because a PUT that began before may still be
+# in progress. The service promises 15 minutes.
 GRACE = timedelta(minutes=10)
 
-# How long after its link has expired a PUT that began before may end, where the service takes the bytes itself: for
-# any size, there is nothing left under way when the remains are swept.
+# Time after its link expires until the service itself aborts a PUT that began before, so that no PUT is in progress
+# when sweep removes the remains.
 LATEST = GRACE - timedelta(minutes=1)
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
-# How long an idempotency key stands for the image that it made.
+# Lifetime of an idempotency key.
 CLAIM_LIFE = timedelta(hours=24)
 
 
 class State(StrEnum):
-    """Where an image is in its life. Only READY is ever visible as an image."""
+    """The state of an upload or image. Clients see an image only while it is READY."""
 
-    PENDING = "pending"  # bytes are awaited, or being verified
-    READY = "ready"  # verified, sealed, published
-    FAILED = "failed"  # the bytes were refused; the reason is kept until the upload's URLs are dead
-    DELETED = "deleted"  # a tombstone: outlives every upload URL, so that a late PUT is swept
+    PENDING = "pending"  # the service waits for the bytes, or verifies them
+    READY = "ready"  # verified, sealed and published
+    FAILED = "failed"  # the bytes were rejected; the record keeps the reason until the upload's links expire
+    DELETED = "deleted"  # a tombstone: it stays until all upload links have expired, so that sweep finds a late PUT
 
 
-# Whether others than its user see an image.
+# private: only the owner sees an image; public: everyone does.
 Visibility = Literal["private", "public"]
 
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What the uploader says about an image."""
+    """The metadata that the client sends with an image."""
 
     user_id: str
     title: str
@@ -50,16 +50,16 @@ class Details:
     visibility: Visibility = "private"
 
     def visible_to(self, viewer: str | None) -> bool:
-        """Return whether this user sees the image; None sees everything."""
+        """Return whether this user may see the image. None may see all images."""
         return viewer in {None, self.user_id} or self.visibility == "public"
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What the bytes are: found by reading them, never taken from anyone's word.
+    """The properties of an image's bytes. The service detects them; it never trusts the client's declaration.
 
-    `width` and `height` are in pixels as a viewer shows the picture; `sha256` is lower-case hex; `placeholder` is a
-    BlurHash, empty where none was made.
+    `width` and `height` are in pixels after EXIF rotation. `sha256` is lower-case hexadecimal. `placeholder` is a
+    BlurHash, or empty.
     """
 
     content_type: str
@@ -72,7 +72,7 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A smaller picture of an image, upright and without metadata, under a key of its own. Pixels."""
+    """A variant: a smaller copy of an image, upright and without metadata. Width and height are in pixels."""
 
     name: str
     object_key: str
@@ -83,7 +83,7 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A published image. Its bytes never change: `object_key` names them for as long as it lives."""
+    """A published image. Its bytes never change, and neither does `object_key`, the key of its original."""
 
     image_id: str
     details: Details
@@ -95,17 +95,17 @@ class Image:
 
     @property
     def object_keys(self) -> tuple[str, ...]:
-        """Return the keys of all objects that it has."""
+        """Return the keys of the original and of the variants."""
         return (self.object_key, *(each.object_key for each in self.variants))
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What the client declared of the bytes to come; the signed upload holds it to that.
+    """The client's declaration of the bytes to upload. The signed link enforces it.
 
-    `content_type` is one that the service takes, or `media.UNKNOWN_TYPE` where the client declared none. A PUT has
-    a `file_size`; a POST may leave it open, and is held to the service's limit. With `strip_location` the place
-    where the picture was made is taken out of it before it is published.
+    `content_type` is a supported media type, or `media.UNKNOWN_TYPE` if the client declared none. `file_size` is in
+    bytes. A PUT requires it; without it, a POST is limited by the service's maximum. With `strip_location` the
+    service removes the GPS location before it publishes the image.
     """
 
     method: Literal["PUT", "POST"]
@@ -117,7 +117,7 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an upload was refused, as the error's code and detail."""
+    """The code and detail of the error that rejected an upload."""
 
     code: str
     detail: str
@@ -125,7 +125,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """An image-to-be, under the id it will have. Its links work until `expires_at`."""
+    """An upload. It has the ID of the image that it will become. Its links expire at `expires_at`."""
 
     image_id: str
     details: Details
@@ -137,16 +137,16 @@ class Upload:
 
     @property
     def deadline(self) -> datetime:
-        """Return when its links have been dead for long enough that what is left can be swept."""
+        """Return the time when sweep may remove the remains: `GRACE` after the links expire."""
         return self.expires_at + GRACE
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Which upload a user's idempotency key stands for, decided before anything of it is written.
+    """The upload of a user's idempotency key. The repository stores the claim before anything else of the upload.
 
-    `fingerprint` tells what was asked for from everything else; equal requests have equal ones. `process` names
-    the one that made the claim. The times are the upload's: when it was begun, and when its first links end.
+    `fingerprint` is a digest of the request: equal requests have equal fingerprints. `process` is the ID of the
+    process that made the claim. `created_at` and `upload_expires_at` are the upload's own times.
     """
 
     user_id: str
@@ -159,15 +159,15 @@ class Claim:
 
     @property
     def expires_at(self) -> datetime:
-        """Return from when on the key stands for nothing."""
+        """Return the time when the key expires."""
         return self.created_at + CLAIM_LIFE
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where an image stands in every list: newest first, ties broken by id.
+    """The position of an image in a list: newest first, then by ID.
 
-    `lead` tells which of a query's lists was followed to here: one more than its number, 0 where none was chosen.
+    `lead` is the candidate list that the query followed so far: its index plus 1, or 0 if none was chosen yet.
     """
 
     created_at: datetime
@@ -176,17 +176,17 @@ class Position:
 
     @property
     def key(self) -> tuple[datetime, str]:
-        """Return what lists are sorted by; the greater comes first."""
+        """Return the sort key. Lists are in descending order."""
         return self.created_at, self.image_id
 
 
 @dataclass(frozen=True, slots=True)
 class ImageQuery:
-    """What to list. Filters are joined by "and"; None means any.
+    """The filters of a list. An image must match all of them. None matches any image.
 
-    `since` is inclusive and `until` exclusive. `tags` are folded; `title` is a folded part of a title; only cursors
-    keep both as a client spelled them. `viewer` is who looks at the list: it has their own images and those that
-    are public; all of them where it is None.
+    `since` is inclusive and `until` is exclusive. `tags` and `title`, a part of the title, are folded (see `fold`);
+    only cursors keep the client's spelling. The list has the images that `viewer` owns and public images, or all
+    images if `viewer` is None.
     """
 
     user_id: str | None = None
@@ -200,9 +200,9 @@ class ImageQuery:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some images of a list, and where the next page begins (None at the list's end).
+    """One page of a list, and the position after which the next page begins (None at the end of the list).
 
-    A page that stopped at the read budget is short, or empty, and has a next all the same.
+    A page that reached the read budget can be short or empty and still have a next page.
     """
 
     images: tuple[Image, ...]
@@ -211,7 +211,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """An image as the service before this one left it: nobody knows yet what its bytes are."""
+    """An image of the original service, before import. Its bytes are not verified yet."""
 
     image_id: str
     details: Details
@@ -221,13 +221,13 @@ class Original:
     updated_at: datetime
 
 
-# Makes an image of what another service left; None where it cannot be one.
+# Imports an image of the original service. Returns None if its bytes are not a valid image.
 Adopt = Callable[[Original], Awaitable[Image | None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Reindexed:
-    """How far a reindex is: of about `total` records, those looked at, and what became of the images among them."""
+    """The progress of a reindex: how many of about `total` records were read, indexed, imported and rejected."""
 
     total: int
     looked_at: int = 0
@@ -238,9 +238,9 @@ class Reindexed:
 
 @dataclass(frozen=True, slots=True)
 class Mended:
-    """What was wrong with lists: entries that were missing, or untrue of an image; entries of no image.
+    """The repairs of list entries: how many were `missing`, and how many were `stale` (wrong, or of no image).
 
-    And of how many users the usage was miscounted.
+    `miscounted` is the number of users whose usage count was wrong.
     """
 
     missing: int = 0
@@ -250,7 +250,7 @@ class Mended:
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """One object in a store's listing; its size is in bytes."""
+    """One object in a listing of the store. Its size is in bytes."""
 
     key: str
     size: int
@@ -259,10 +259,11 @@ class StoredObject:
 
 @dataclass(frozen=True, slots=True)
 class Downloads:
-    """Links to objects that need no other credentials, any number of them, and when they stop working.
+    """A signer of download links, and the time when the links expire. The links need no other credentials.
 
-    `url(key, content_type, disposition)` makes one, and the answer to it has this type and Content-Disposition.
-    Equal arguments give an equal URL. One that begins with "/" is relative to wherever the service was reached.
+    `url(key, content_type, disposition)` returns a link whose response has this Content-Type and
+    Content-Disposition. The same arguments return the same URL. A URL that begins with "/" is relative to the
+    service's own URL.
     """
 
     url: Callable[[str, str, str], str]
@@ -271,7 +272,7 @@ class Downloads:
 
 @dataclass(frozen=True, slots=True)
 class SignedUpload:
-    """How to send the bytes of one upload: a PUT with `headers`, or a form POST with `fields` and the file last."""
+    """The signed request of an upload: a PUT with `headers`, or a form POST with `fields` and the file last."""
 
     method: Literal["PUT", "POST"]
     url: str
@@ -281,33 +282,33 @@ class SignedUpload:
 
 
 def is_hidden(key: str, prefix: str) -> bool:
-    """Return whether a part of an object's key, after the prefix, begins with a dot: lists leave those out."""
+    """Return whether a part of an object's key after the prefix begins with a dot. Listings omit these objects."""
     return "/." in f"/{key[len(prefix) :]}" if prefix.endswith("/") or not prefix else "/." in key[len(prefix) :]
 
 
 def now() -> datetime:
-    """Return the time, in the precision the service stores and shows."""
+    """Return the current time in UTC, in milliseconds."""
     return milliseconds(datetime.now(UTC))
 
 
 def milliseconds(instant: datetime) -> datetime:
-    """Return the instant in UTC, cut to whole milliseconds."""
+    """Convert a time to UTC, truncated to milliseconds."""
     instant = instant.astimezone(UTC)
     return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
 
 
 def is_image_id(text: str) -> bool:
-    """Return whether a text is an id as images have them: a UUID in lower case."""
+    """Return whether the text is an image ID: a UUID in lower case."""
     return _UUID.fullmatch(text) is not None
 
 
 def fold(text: str) -> str:
-    """Return the text as it is compared: tags and titles match in any case and in any Unicode form of it.
+    """Normalize a text for comparison, so that tags and titles match in any case and any Unicode form.
 
-    Unicode's compatibility caseless match (chapter 3.13, D146), in NFKC: what differs in case, in composition, in
-    width, or as a ligature is equal; accents are not. The i of Turkish counts as any i, so that `istanbul` finds
-    `İstanbul`. Linear, and `fold(fold(text)) == fold(text)`; a character becomes at most 18. Lists keep folded
-    text: a change here has to fold what is stored again (a schema version in SQLite, `reconcile` in DynamoDB).
+    This is Unicode's compatibility caseless match (chapter 3.13, D146), in NFKC: it ignores case, composition,
+    width and ligatures, but not accents. All Turkish forms of i are equal, so that `istanbul` finds `İstanbul`. It
+    takes linear time and is idempotent; one character becomes at most 18. The indexes store folded text, so a
+    change here requires a new index (a schema version in SQLite, `reconcile` in DynamoDB).
     """
     if text.isascii():
         return text.lower()
@@ -316,7 +317,7 @@ def fold(text: str) -> str:
 
 
 def _undotted(text: str) -> str:
-    """Return the text, in NFKD, with no dot above an i: İ is folded to one that keeps its dot."""
+    """Remove the combining dot above from each i in a text in NFKD, because folding İ keeps that dot."""
     if "\u0307" not in text:
         return text
     kept, after_i = [], False

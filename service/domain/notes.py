@@ -1,7 +1,7 @@
-"""What is kept with each original so that its record can be made again: who it belongs to, and what was said of it.
+"""Notes: the metadata stored with each original, so that `pixdepot recover` can restore its record.
 
-A note is JSON in UTF-8. Where it is too long the description is cut, then the tags go, then the title is cut: the
-owner, the times and the digest always fit.
+A note is JSON in UTF-8. A note that is too long loses parts of the description, then of the tags, the title and the
+file name. The owner, the times and the digest always fit.
 """
 
 import json
@@ -12,14 +12,14 @@ from typing import Any
 
 from .model import Details, Visibility, milliseconds
 
-MOST = 1500  # bytes: S3 takes 2 KB of user metadata with an object, which are 1.5 KB as base64
+MOST = 1500  # bytes, because S3 limits user metadata to 2 KB, which is 1.5 KB before base64
 _TEXTS = ("user_id", "title", "filename", "description")
 _TIMES = ("created_at", "updated_at")
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What a note says. `sha256` is empty where the bytes were not known yet; then they speak for themselves."""
+    """A decoded note. `sha256` is empty if the bytes were not verified when the note was written."""
 
     image_id: str
     details: Details
@@ -29,12 +29,12 @@ class Note:
 
 
 def encoded(note: Note) -> bytes:
-    """Return a note in at most `MOST` bytes. Equal notes give equal bytes."""
+    """Encode a note in at most `MOST` bytes. Equal notes give equal bytes."""
     return next(data for each in _shorter(_fields(note)) if len(data := _dumped(each)) <= MOST)
 
 
 def decoded(data: bytes) -> Note | None:
-    """Return what a note says; None for one that cannot be read, or is none."""
+    """Decode a note. Return None if it is empty or not valid."""
     try:
         said = json.loads(data)
         user_id, title, filename, description = (str(said[name]) for name in _TEXTS)
@@ -63,7 +63,7 @@ def _fields(note: Note) -> dict[str, Any]:
 
 
 def _shorter(fields: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the fields as they are, and then with less and less."""
+    """Yield the fields in full, then shorter and shorter."""
     yield fields
     for name in ("description", "tags", "title", "filename"):
         value = fields[name]

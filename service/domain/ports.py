@@ -1,4 +1,8 @@
-"""The two ports that every backend implements, in the words of the domain."""
+"""The two protocols that every backend implements: `ObjectStore` and `ImageRepository`.
+
+All methods raise Unavailable if the backend does not answer. "Safe to retry" means that a second call with the same
+arguments has no further effect.
+"""
 
 from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import datetime, timedelta
@@ -25,9 +29,9 @@ from .model import (
 
 
 class ObjectStore(Protocol):
-    """Bytes under keys. Clients can write below `uploads/` only, and read below `images/` only.
+    """Object storage: bytes by key. Clients can write only below `uploads/`, and read only below `images/`.
 
-    `origin` is where its links lead (scheme, host and port); empty where that is the service itself.
+    `origin` is the scheme, host and port of the storage's links. It is empty if the service itself serves them.
     """
 
     origin: str
@@ -35,190 +39,199 @@ class ObjectStore(Protocol):
     async def put(
         self, key: str, data: bytes, content_type: str, sha256: str | None = None, *, note: bytes = b""
     ) -> None:
-        """Store the bytes durably, replacing what was there. Repeatable.
+        """Store an object durably. Overwrite an existing object. Safe to retry.
 
-        Whoever knows their digest (hexadecimal) says it, so that nobody has to find it out again. The `note` is
-        kept with the object for as long as that is there.
+        Pass `sha256` (hexadecimal) if you know it, so that the store does not compute it again. The store keeps the
+        `note` with the object.
         """
 
     async def copy(self, source: str, target: str, content_type: str, *, note: bytes = b"") -> None:
-        """Store the source's bytes under the target, durably, as one version, with this note.
+        """Copy an object durably, and store this note with the copy.
 
-        Raises ObjectMissing.
+        The copy is one version of the source, even if a client overwrites the source meanwhile. Raises
+        ObjectMissing.
         """
 
     async def note(self, key: str) -> bytes:
-        """Return the note that is kept with an object, empty if it has none. Raises ObjectMissing.
+        """Return the note of an object, or empty bytes without one. Raises ObjectMissing.
 
         A note has at most `notes.MOST` bytes.
         """
 
     async def annotate(self, key: str, content_type: str, note: bytes) -> None:
-        """Keep another note with an object. Raises ObjectMissing. Repeatable."""
+        """Replace the note of an object. Raises ObjectMissing. Safe to retry."""
 
     async def open(self, key: str, start: int = 0, stop: int | None = None) -> ByteStream:
-        """Return the bytes from `start` up to `stop`, in chunks. Raises ObjectMissing before the first."""
+        """Open an object, and return its bytes from `start` (inclusive) to `stop` (exclusive) in chunks.
+
+        Raises ObjectMissing before the first chunk.
+        """
 
     async def read(self, key: str, most: int) -> bytes:
-        """Return the first bytes, `most` of them if there are as many. Raises ObjectMissing."""
+        """Return the first bytes of an object, at most `most`. Raises ObjectMissing."""
 
     async def delete(self, *keys: str) -> None:
-        """Remove the objects, durably; keys with nothing under them count as removed. Repeatable."""
+        """Delete objects durably. Ignore keys that do not exist. Safe to retry."""
 
     async def move(self, source: str, target: str) -> None:
-        """Give an object another key, durably, with all that is kept with it. Raises ObjectMissing.
+        """Rename an object durably, with its note and metadata. Raises ObjectMissing. Safe to retry.
 
-        An interrupted move leaves it under both keys, or under the first. Repeatable.
+        An interrupted move leaves the object under the source key or under both keys.
         """
 
     def list(self, prefix: str) -> AsyncIterator[StoredObject]:
-        """Yield the objects whose key begins with `prefix`, in no promised order.
+        """List the objects whose key begins with `prefix`, in any order.
 
-        Left out are those that are hidden: a part of the key, after the prefix, begins with a dot.
+        Omit hidden objects: those where a part of the key after the prefix begins with a dot.
         """
 
     async def presign_upload(
         self, key: str, expected: Expected, max_bytes: int, signed_at: datetime, expires_at: datetime
     ) -> SignedUpload:
-        """Return a link that takes exactly what is expected, under this key, once.
+        """Sign a link that uploads the expected bytes to this key, once.
 
-        Equal arguments give an equal link, as long as the credentials that sign it are the same.
+        The same arguments return the same link while the credentials that sign it stay the same.
         """
 
     async def presign_downloads(self, signed_at: datetime, expires_at: datetime) -> Downloads:
-        """Return what makes links to any objects; equal times give equal links, as long as the credentials last."""
+        """Return a signer of download links. The same times give the same links while the credentials last."""
 
     async def check_room(self, size: int) -> None:
-        """Raise InsufficientStorage where so many bytes more would find no room: before uploads and edits."""
+        """Raise InsufficientStorage unless `size` more bytes fit. Call it before uploads and edits."""
 
     async def tidy(self, age: timedelta) -> None:
-        """Remove what unfinished writes left that last wrote so long ago, by the store's clock. Repeatable."""
+        """Delete the remains of unfinished writes that are older than `age` by the store's clock. Safe to retry."""
 
     async def check(self) -> None:
-        """Raise Unavailable unless the store can do its work."""
+        """Raise Unavailable unless the store is ready."""
 
 
 class ImageRepository(Protocol):
-    """What is known of each image, and the transitions of its life (see `model.State`).
+    """The records of images, and the transitions between their states (see `model.State`).
 
-    Every transition is atomic, durable when it returns, and names the state it starts from.
+    Each transition is atomic, durable when it returns, and conditional on the state it starts from.
     """
 
     async def secret(self) -> bytes:
-        """Return 32 random bytes, made on first use and the same ever after for all who share the repository.
+        """Return the repository's secret: 32 random bytes, created on first use and never changed.
 
-        Asked for by every list: only the first call may take time.
+        All processes that share the repository get the same secret. Only the first call may be slow, because lists
+        call this often.
         """
 
     async def identity(self) -> str | None:
-        """Return the ID of the depot that the repository belongs to; None where it has none yet."""
+        """Return the ID of the depot that the repository belongs to, or None if it has none yet."""
 
     async def identify(self, identity: str, *, replacing: str | None = None) -> str:
-        """Store the depot's ID, unless it has another than `replacing`; return the one that counts. Repeatable."""
+        """Store the depot's ID unless the repository has an ID other than `replacing`, and return the stored ID.
+
+        Safe to retry.
+        """
 
     async def claim(self, claim: Claim) -> Claim:
-        """Store a claim, unless its user's key has one that lives when this one begins; return the one that counts.
+        """Store a claim unless the user's key already has one that has not expired, and return the stored claim.
 
-        Repeatable: the second time it returns the same.
+        Safe to retry: a second call returns the same claim.
         """
 
     async def begin(self, upload: Upload) -> None:
-        """Store a new PENDING upload, unless there is a record with its id, in any state. Repeatable.
+        """Store a new PENDING upload. Do nothing if a record with its ID exists in any state. Safe to retry.
 
-        Nothing is stored, either, for an ID whose image was deleted.
+        Also do nothing if an image with this ID was deleted.
         """
 
     async def prepare(self, upload: Upload) -> None:
-        """Store what lists will need of it, as far as it can be stored before it is published. Repeatable."""
+        """Store the list entries that can be stored before the upload is published. Safe to retry."""
 
     async def upload(self, image_id: str) -> Upload | None:
-        """Return the upload with this id, whatever its state."""
+        """Return the upload with this ID in any state, or None."""
 
     async def image(self, image_id: str) -> Image | None:
-        """Return the READY image with this id."""
+        """Return the READY image with this ID, or None."""
 
     async def extend(self, image_id: str, expires_at: datetime) -> Upload | None:
-        """Move the end of a PENDING upload to this time, unless it is later already; None when it is not PENDING.
+        """Extend a PENDING upload to `expires_at`, unless it expires later. Return None if it is not PENDING.
 
-        Links that were signed before keep the time that they have. Repeatable.
+        Links that were already signed keep their expiry time. Safe to retry.
         """
 
     async def publish(self, image: Image, *, settled: bool) -> Image | None:
-        """Make a PENDING upload READY, and return the image that is READY then: another's, if it came first.
+        """Publish: make a PENDING upload READY, and return the READY image. Safe to retry.
 
-        It stays due at its deadline, unless it is `settled`: nobody has a link to upload it by. None when there is
-        nothing PENDING or READY. Repeatable: the second time it returns the same image.
+        If another request published the upload first, return its image. Return None if the upload is neither
+        PENDING nor READY. The record keeps its deadline, so that sweep checks it, unless it is `settled`: no client
+        has a link that could upload more bytes.
         """
 
     async def fail(self, image_id: str, failure: model.Failure) -> bool:
-        """Make a PENDING upload FAILED. False when it is not PENDING."""
+        """Make a PENDING upload FAILED. Return False if it is not PENDING."""
 
     async def edit(self, image: Image, *, seen: Image) -> bool:
-        """Store new details of a READY image. False when it is no longer as `seen`."""
+        """Store the edited details of a READY image. Return False if it has changed since `seen`."""
 
     async def exchange_variants(self, image: Image, *, seen: Image, deadline: datetime) -> bool:
-        """Give a READY image other variants and their placeholder. False when its variants are no longer as `seen`.
+        """Replace the variants and the placeholder of a READY image. Return False if they changed since `seen`.
 
-        It is due at `deadline`, or at its own if that is later: what it had before is swept then.
+        The image becomes due at `deadline`, or at its own later one, when sweep deletes the previous variants.
         """
 
     async def schedule_sweep(self, image_id: str, deadline: datetime) -> bool:
-        """Make a READY image due at `deadline`, or at its own if that is later. False when it is not READY.
+        """Make a READY image due at `deadline`, or at its own later one. Return False if it is not READY.
 
-        It comes before anything is written beside the image. Repeatable.
+        Call it before you write objects beside the image, so that sweep finds them. Safe to retry.
         """
 
     async def retire(
         self, image_id: str, states: Collection[State], deadline: datetime, *, due: datetime | None = None
     ) -> bool:
-        """Make an image or upload in one of `states` DELETED; False when it is in none.
+        """Make an image or upload DELETED if it is in one of `states`; otherwise return False.
 
-        It is swept at `deadline`, or at its own if that is later.
-        With `due`, only when its deadline has come by then.
+        Sweep removes it at `deadline`, or at its own later one. With `due`, do it only if its deadline has passed
+        by then.
         """
 
     async def find(self, query: ImageQuery, after: Position | None, limit: int) -> Page:
-        """Return up to `limit` READY images that match, newest first, from just after a position.
+        """Return a page of at most `limit` READY images that match, newest first, after a position.
 
-        A short page with a next when it would read more than the repository's budget of rows.
+        The page is shorter, with a `next`, if more rows than the repository's read budget would be needed.
         """
 
     async def usage(self, user_id: str) -> int:
-        """Return how many bytes a user's READY images take.
+        """Return the total size of a user's READY images in bytes.
 
-        It may be off by what was under way when a process died, until `mend_lists`.
+        It can be inaccurate after a process was killed, until `mend_lists` repairs it.
         """
 
-    async def mend_lists(self, young: datetime, *, dry_run: bool) -> Mended:
-        """Compare lists with images, both ways, and make them agree. Repeatable; it walks everything.
+    async def mend_lists(self, newer_than: datetime, *, dry_run: bool) -> Mended:
+        """Repair the list entries and the usage counts: compare them with all images. Safe to retry.
 
-        The same for counts of usage, where the repository keeps any.
-        What was written since `young` is left alone: it may belong to something under way.
+        Ignore entries written after `newer_than`, because they can belong to a request in progress. With `dry_run`,
+        count and change nothing. It reads the whole repository.
         """
 
     def reindex(self, adopt: Adopt) -> AsyncIterator[Reindexed]:
-        """Write what lists need of every image, taking over what another service left, and yield the counts so far.
+        """Write the list entries of every image, import images of the original service, and yield progress.
 
-        Repeatable, and when cut off it goes on where it was. It walks everything.
+        Safe to retry: an interrupted reindex continues. It reads the whole repository.
         """
 
     async def due(self, now: datetime, limit: int) -> Sequence[Upload]:
-        """Return up to `limit` uploads, in any state, whose deadline has come."""
+        """Return at most `limit` uploads, in any state, whose deadline has passed."""
 
     async def settle(self, image_id: str, now: datetime) -> None:
-        """Take its deadline, if that has come, from a READY image: nothing is left to sweep. Repeatable."""
+        """Clear the deadline of a READY image if it has passed, after sweep removed its remains. Safe to retry."""
 
     async def forget(self, image_id: str, now: datetime) -> bool:
-        """Remove a DELETED record whose deadline has come. False when there is none.
+        """Purge a DELETED record whose deadline has passed. Return False if there is none.
 
-        The ID of an image that was published stays, and nothing else of it: see `is_deleted`.
+        Only the ID of a published image stays: see `is_deleted`.
         """
 
     async def is_deleted(self, image_id: str) -> bool:
-        """Return whether an image with this ID was published here, and deleted since, however long ago."""
+        """Return whether an image with this ID was published and then deleted, at any time in the past."""
 
     async def check(self) -> None:
-        """Raise Unavailable unless the repository can do its work."""
+        """Raise Unavailable unless the repository is ready."""
 
     async def examine(self) -> None:
-        """Look at all that is stored, and raise Unavailable if any of it is damaged. It may take minutes."""
+        """Check all stored data for damage. Raises Unavailable if any is damaged. It can take minutes."""

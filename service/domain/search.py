@@ -1,8 +1,8 @@
-"""A query as lists of index terms, and cursors. Pure: no storage, no clock, no framework.
+"""Queries as index terms, and cursors. Pure functions, without storage, clock or framework.
 
-Every filter is a sorted list of images, newest first, and each candidate of a query has every match. A backend
-reads the beginning of each, follows the one that reaches furthest back (it has the fewest in its way), and drops
-what the other filters do not want.
+Each filter has a posting list: the IDs of its images, newest first. Each candidate list of a query contains every
+match. A backend reads the first page of each, follows the list whose page reaches furthest back in time (it is the
+most selective), and drops images that the other filters exclude.
 """
 
 import hashlib
@@ -17,15 +17,15 @@ from zlib import crc32
 from .errors import InvalidCursor
 from .model import Details, ImageQuery, Position, fold
 
-# The feed of everything is written to this many lists, so that no single one takes every write.
+# The feed of all images is split into this many lists, to distribute the writes.
 FEED_SHARDS = 4
 FEED = tuple(f"feed#{shard}" for shard in range(FEED_SHARDS))
 
-# Some lists that are joined into one: together they have every match.
+# One or more lists to merge. Together they contain every match.
 Candidate = tuple[str, ...]
 
-_GRAM, _JOINT = 3, 5  # characters; a part of a title that is shorter than the first has no list of its own
-_JOINTS_TRIED, _GRAMS_TRIED = 4, 5  # of a long part's: each costs a look at the beginning of its list
+_GRAM, _JOINT = 3, 5  # characters; a part of a title shorter than 3 has no list
+_JOINTS_TRIED, _GRAMS_TRIED = 4, 5  # for a long part of a title, because each costs one read of its list
 
 _VERSION, _WITHOUT_FILTERS = b"\x03", b"\x02"
 _TIME_BYTES, _MAC_BYTES = 7, 16
@@ -33,19 +33,19 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def feed_of(image_id: str) -> str:
-    """Return the shard of the feed that an image is in."""
+    """Return the feed's shard for an image."""
     return FEED[crc32(image_id.encode()) % FEED_SHARDS]
 
 
 def grams(part: str) -> tuple[str, ...]:
-    """Return every three characters in a row, each once; none of what is shorter."""
+    """Return the distinct trigrams of a text. A text shorter than 3 characters has none."""
     return _runs(part, _GRAM)
 
 
 def joints(part: str) -> tuple[str, ...]:
-    """Return every five characters in a row with a blank among the middle three.
+    """Return the distinct 5-grams of a text that have a space among the middle three characters.
 
-    Three characters around a blank tell little of two words: many words end as one of them, and begin as the other.
+    Trigrams around a space are not selective, because many words share their last or first letters.
     """
     return tuple(each for each in _runs(part, _JOINT) if " " in each[1:-1])
 
@@ -55,16 +55,16 @@ def _runs(part: str, length: int) -> tuple[str, ...]:
 
 
 def terms(details: Details) -> tuple[str, ...]:
-    """Return the terms that an image has a row of the index for: its tags, and the pieces of its title."""
+    """Return the index terms of an image: its tags and the n-grams of its title."""
     tags = dict.fromkeys(f"tag#{fold(tag)}" for tag in details.tags)
     title = fold(details.title)
     return (*tags, *(f"title#{piece}" for piece in grams(title) + joints(title)))
 
 
 def candidates(query: ImageQuery) -> tuple[Candidate, ...]:
-    """Return the choices there are of what to follow, always in the same order; the feed when no filter has a list.
+    """Return the candidate lists of a query, always in the same order, or the feed if no filter has a list.
 
-    A part of a title that is shorter than three characters has none: it is looked for along the other lists.
+    A part of a title shorter than 3 characters has no list: the backend filters the other lists by it.
     """
     found: list[Candidate] = [] if query.user_id is None else [(f"user#{query.user_id}",)]
     tags = tuple(dict.fromkeys(f"tag#{tag}" for tag in query.tags))
@@ -82,9 +82,9 @@ def _spread(pieces: Sequence[str], count: int) -> Sequence[str]:
 
 
 def furthest_back(reaches: Sequence[Position | None]) -> int:
-    """Return the number of the list to follow: the one whose beginning reaches furthest back.
+    """Return the index of the list to follow: the one whose first page reaches furthest back in time.
 
-    Each is given by the last position of as many rows as were read of every list, or None where it ended before.
+    Pass the last position of each list's first page, with pages of equal length, or None if the list ended before.
     """
     return min(range(len(reaches)), key=lambda n: _age(reaches[n]))
 
@@ -94,7 +94,7 @@ def _age(reach: Position | None) -> tuple[datetime, str]:
 
 
 def matches(query: ImageQuery, details: Details, created_at: datetime | None) -> bool:
-    """Return whether an image is wanted; without a time, times are not asked."""
+    """Return whether an image matches a query. Without `created_at`, ignore the query's times."""
     in_time = created_at is None or (
         (query.since is None or query.since <= created_at) and (query.until is None or created_at < query.until)
     )
@@ -114,16 +114,16 @@ def _has_tags(query: ImageQuery, details: Details) -> bool:
 
 
 def folded(query: ImageQuery) -> ImageQuery:
-    """Return a query, given as a client spells it, as it is compared; queries that mean the same become equal."""
+    """Fold the tags and the title of a query. Equivalent queries become equal."""
     tags = tuple(sorted({fold(tag) for tag in query.tags}))
     return replace(query, tags=tags, title=fold(query.title) if query.title else None)
 
 
 def encode_cursor(secret: bytes, query: ImageQuery, position: Position) -> str:
-    """Return an opaque cursor to the images after `position`. It contains the query, and is for its viewer only.
+    """Return an opaque cursor to the images after `position`. It contains the query; only its viewer can use it.
 
-    The query must not be folded yet: the limits are those of the text as clients spell it, and folding may lengthen
-    it. So a cursor has at most 7,500 characters, and fits into a URL without the filters.
+    Pass the query before folding, because folding can exceed the length limits. A cursor has at most 7,500
+    characters, so that it fits into a URL without the filters.
     """
     place = (position.lead, _milliseconds(position.created_at), position.image_id)
     since, until = (each and _milliseconds(each) for each in (query.since, query.until))
@@ -134,10 +134,10 @@ def encode_cursor(secret: bytes, query: ImageQuery, position: Position) -> str:
 
 
 def decode_cursor(secret: bytes, query: ImageQuery, cursor: str) -> tuple[ImageQuery, Position]:
-    """Return the query that a cursor continues, and the position it stands for.
+    """Decode a cursor into its query and its position.
 
-    `query` has the viewer, and the filters that came with the cursor: none, or those that it was made with. Raises
-    InvalidCursor for other filters, and for a cursor that `encode_cursor` did not make for this viewer and secret.
+    `query` has the viewer and the filters of the request: none, or the same as in the cursor. Raises InvalidCursor
+    for other filters, and for a cursor that `encode_cursor` did not make for this viewer and secret.
     """
     try:
         token = urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
@@ -174,7 +174,7 @@ def _instant(milliseconds: int) -> datetime:
     return _EPOCH + timedelta(milliseconds=milliseconds)
 
 
-# What earlier versions made, and clients may still hold: it was bound to the filters, and did not have them in it.
+# Cursors of earlier versions, which clients may still hold. They do not contain the filters, but are bound to them.
 
 
 def _older_position(payload: bytes) -> Position:

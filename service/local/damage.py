@@ -1,7 +1,7 @@
-"""Damage of the database's file: which errors tell of it, and looking for it.
+"""Detection of a damaged database file, by SQLite's errors and by checks.
 
-A disk that loses bytes, or whoever writes over the file, damages pages of a table, of an index, or of the search in
-titles. SQLite tells when it comes across them; until then all else works.
+A faulty disk, or another program that writes to the file, can damage pages of a table, of an index, or of the title
+search. SQLite reports a damaged page only when it reads it; until then everything else works.
 """
 
 import asyncio
@@ -25,14 +25,14 @@ REMEDY = "restore its backup, or recover it as docs/operations.md says"
 
 
 class Damage:
-    """What is known of damage of one database's file. It is remembered until a check finds none."""
+    """The known damage of one database file. It is remembered until a check finds none."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._seen = ""
 
     def unavailable(self, error: sqlite3.DatabaseError) -> Unavailable:
-        """Return what to raise for SQLite's error, and remember it if it tells of damage. Raises our own faults."""
+        """Return the error to raise for SQLite's error, and remember damage. Re-raise programming errors."""
         if isinstance(error, _OUR_FAULT):
             raise error
         if _kind(error) not in _DAMAGE:
@@ -43,7 +43,7 @@ class Damage:
         return Unavailable(f"The database is damaged: {REMEDY}.")
 
     async def gone(self) -> bool:
-        """Return whether damage that was seen is gone. Raises Unavailable while a check does not find it gone."""
+        """Return whether known damage is repaired. Raises Unavailable while a check still finds it."""
         if not self._seen:
             return False
         if await asyncio.to_thread(found, self._path, _BRIEFLY, titles=True) != "":
@@ -53,9 +53,9 @@ class Damage:
         return True
 
     async def look(self, seconds: float | None = _BRIEFLY, *, titles: bool = False) -> None:
-        """Raise Unavailable for damage that shows within so many seconds; None looks at everything.
+        """Check the database for at most this many seconds, or completely if None. Raises Unavailable for damage.
 
-        With `titles` also at what the search in titles reads, which keeps writers waiting.
+        With `titles` also check the index of the title search, which blocks writers.
         """
         problem = await asyncio.to_thread(found, self._path, seconds, titles=titles)
         if problem:
@@ -63,7 +63,7 @@ class Damage:
 
 
 def found(path: Path, seconds: float | None, *, titles: bool) -> str | None:
-    """Return the first damage that a database has, "" if it has none, None if it cannot be told in time."""
+    """Return the first damage of a database, "" if there is none, or None if the time is over."""
     try:
         with closing(sqlite3.connect(path, timeout=_BUSY, isolation_level=None)) as connection:
             timer = Timer(seconds, connection.interrupt) if seconds is not None else None

@@ -1,4 +1,4 @@
-"""The database's file: how it is opened, written to in transactions, and brought up to date."""
+"""The database file: connections, transactions and schema upgrades."""
 
 import sqlite3
 from collections.abc import Callable
@@ -18,7 +18,7 @@ _BUSY = 10.0  # seconds to wait for another process's transaction
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Return a connection in the mode that everything here relies on."""
+    """Open a connection with the settings that the repository relies on."""
     connection = sqlite3.connect(path, timeout=_BUSY, isolation_level=None)
     connection.row_factory = sqlite3.Row
     cache = f"cache_size = -{_CACHE}"
@@ -28,7 +28,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def in_transaction(change: Callable[[sqlite3.Connection], T]) -> Callable[[sqlite3.Connection], T]:
-    """Return the same change in a transaction of its own: done as a whole, or not at all."""
+    """Wrap a change in a transaction, so that it is applied completely or not at all."""
 
     def transaction(connection: sqlite3.Connection) -> T:
         connection.execute("BEGIN IMMEDIATE")
@@ -39,15 +39,15 @@ def in_transaction(change: Callable[[sqlite3.Connection], T]) -> Callable[[sqlit
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Bring the schema up to date, inside a transaction. Raises Unavailable for a newer version's database."""
+    """Upgrade the schema, inside a transaction. Raises Unavailable if a newer version wrote the database."""
     (found,) = connection.execute("PRAGMA user_version").fetchone()
     if found > _VERSION:
         raise Unavailable("The data directory was written by a newer Pixdepot.")
     if found == _VERSION:
-        return  # nothing is written, so that a full disk is no reason not to start
+        return  # write nothing, so that the service starts on a full disk
     connection.create_function("fold", 1, fold, deterministic=True)
     for version in range(found + 1, _VERSION + 1):
-        # Statement by statement: executescript would commit first.
+        # Execute statement by statement, because executescript would commit first.
         script = resources.files(__package__).joinpath(f"schema-{version}.sql").read_text()
         for statement in _statements(script):
             connection.execute(statement)
@@ -55,20 +55,20 @@ def migrate(connection: sqlite3.Connection) -> None:
 
 
 def rewrite_version(connection: sqlite3.Connection) -> None:
-    """Write the version as it is: the smallest change that a commit has to bring to the disk."""
+    """Write the version again, unchanged: the smallest change that a commit must write to the disk."""
     (found,) = connection.execute("PRAGMA user_version").fetchone()
     connection.execute(f"PRAGMA user_version = {found}")
 
 
 def checkpoint(connection: sqlite3.Connection) -> bool:
-    """Bring changes from the log into the database, so that the log's room is used anew. Waits for nobody."""
+    """Checkpoint the write-ahead log into the database, so that its space is reused. Does not wait for locks."""
     with suppress(sqlite3.OperationalError):
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
     return True
 
 
 def lacks_room(error: sqlite3.OperationalError) -> bool:
-    """Return whether the disk may be full; where a quota is used up, SQLite tells of an I/O error."""
+    """Return whether the disk may be full. SQLite reports an exceeded disk quota as an I/O error."""
     return error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 
 

@@ -1,7 +1,7 @@
-"""The disk that the data directory is on: whether it can do what uploads need, and how much of it is kept free.
+"""The disk of the data directory: its free space, its reserve, and the check that uploads work on it.
 
-Uploads stop at the reserve, so that deletes, sweeps and the database's checkpoints have room to go on. Others may
-fill the disk all the same: the ballast is a small file that is given up then, so that deletes can still be stored.
+Uploads stop at the reserve, so that deletes, sweep and the database's checkpoints still have space. Another program
+can fill the disk anyway: then the service deletes its ballast, a small file, so that deletes still work.
 """
 
 import errno
@@ -16,13 +16,13 @@ from service.domain.errors import InsufficientStorage
 
 from .failures import FULL, cause
 
-_BALLAST = 2**20  # bytes: dozens of deletes, and each of them makes room for more
-_INODES = 1000  # files that are kept free, on a file system that counts them; or one in 100 of a small one
-_SIZE = 1024  # bytes that a probe writes
+_BALLAST = 2**20  # bytes, enough for dozens of deletes, each of which frees more space
+_INODES = 1000  # inodes kept free on a file system that limits them, or 1% on a small one
+_SIZE = 1024  # bytes written by a probe
 
 
 class Disk:
-    """Blocking: every method belongs in a thread. Raises OSError, but where it says otherwise."""
+    """The disk of the data directory. All methods block, so call them in a thread. They raise OSError."""
 
     def __init__(self, directory: Path, reserve: int) -> None:
         self._directory, self._reserve = directory, reserve
@@ -30,10 +30,10 @@ class Disk:
         self._ballast = directory / "ballast"
 
     def prepare(self) -> None:
-        """Make the directories, give the ballast up if there is no room to start, and try what uploads do.
+        """Create the directories, and check that uploads work. Delete the ballast if there is no space to start.
 
-        The OSError of what cannot work says what to do about it. A full disk is no reason not to start, since
-        deletes must go on.
+        The OSError of a check that fails contains the remedy. A full disk does not prevent the start, because
+        deletes must still work.
         """
         for each in (self._directory, self.objects, self.temporary):
             each.mkdir(parents=True, exist_ok=True)
@@ -46,7 +46,7 @@ class Disk:
                 raise OSError(error.errno, cause(error).rstrip(".")) from error
 
     def prepare_for_database(self) -> None:
-        """Make the directory where it keeps the database alone, with a ballast if there is room for one."""
+        """Create the directory for a database without objects, with a ballast if there is space."""
         self._directory.mkdir(parents=True, exist_ok=True)
         if self._free() < _BALLAST:
             self.release_ballast()
@@ -54,7 +54,7 @@ class Disk:
             self._renew_ballast()
 
     def check_room(self, size: int = 0) -> None:
-        """Raise InsufficientStorage where so many bytes more would leave less than the reserve."""
+        """Raise InsufficientStorage if `size` more bytes would leave less than the reserve."""
         if self._free() < self._reserve + size:
             raise InsufficientStorage("The disk is full but for its reserve: free space, or delete images.")
         found = os.statvfs(self._directory)
@@ -62,7 +62,7 @@ class Disk:
             raise InsufficientStorage("The file system has too few inodes left: delete images, or other files.")
 
     def probe(self) -> None:
-        """Write, sync, link, read and remove a file, as uploads do."""
+        """Check that uploads work: write, sync, link, read and delete a file."""
         written, data = self.new_temporary(), secrets.token_bytes(_SIZE)
         linked = self.objects / f".{written.name}"
         try:
@@ -86,22 +86,22 @@ class Disk:
                     raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
 
     def new_temporary(self) -> Path:
-        """Return a path for a file that is being written."""
+        """Return a path for a temporary file."""
         return self.temporary / secrets.token_hex(16)
 
     def tidy(self, age: timedelta) -> None:
-        """Remove what was last written so long ago, and never got its name; renew the ballast if there is room."""
+        """Delete temporary files older than this, and create the ballast again if there is space."""
         before = time.time() - age.total_seconds()
         probes = (each for each in self.objects.iterdir() if each.name.startswith("."))
         for each in (*self.temporary.iterdir(), *probes):
-            with suppress(FileNotFoundError):  # another process tidies, or what was written has its name now
+            with suppress(FileNotFoundError):  # another process deleted it, or it was published
                 if each.stat().st_mtime < before:
                     each.unlink()
         if self._free() >= self._reserve + _BALLAST:
             self._renew_ballast()
 
     def release_ballast(self) -> bool:
-        """Give the ballast's room to whoever needs it to delete. False when there was none."""
+        """Delete the ballast to free space for deletes. Return False if there was none."""
         try:
             if self._ballast.stat().st_size == 0:
                 return False
@@ -112,7 +112,7 @@ class Disk:
 
     def _renew_ballast(self) -> None:
         with self._ballast.open("ab") as file:
-            # Bytes that no file system can leave out or compress.
+            # Random bytes, because a file system can compress zeros or store them as a hole.
             file.write(os.urandom(max(_BALLAST - file.tell(), 0)))
 
     def _free(self) -> int:

@@ -1,4 +1,4 @@
-"""What the failures of files mean: the one place where the local backend turns an OSError into our own errors."""
+"""The only place where the local backend converts an OSError into an error of the service."""
 
 import asyncio
 import errno
@@ -14,7 +14,7 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-# What an operator can do something about. No cause names a path: clients read it.
+# Errors that an operator can fix. The texts contain no paths, because clients can read them.
 _CAUSES = {
     errno.ENOSPC: "The disk is full: free space, or delete images.",
     errno.EDQUOT: "The disk quota is used up: raise it, or delete images.",
@@ -33,15 +33,15 @@ _CAUSES = {
 
 
 def cause(error: OSError) -> str:
-    """Return why an operation failed, and what can be done about it."""
+    """Return the cause of a failed operation, and the remedy."""
     return _CAUSES.get(error.errno or 0, "The data directory does not work.")
 
 
 @contextmanager
 def translated(operation: str) -> Iterator[None]:
-    """Turn an OSError of the block into Unavailable, or InsufficientStorage where the disk is full; log its errno.
+    """Convert an OSError of the block into Unavailable, or InsufficientStorage if the disk is full. Log its errno.
 
-    What is an answer rather than a failure, such as a missing file, is for the block itself to tell.
+    The block itself must handle an OSError that is an expected result, like a missing file.
     """
     try:
         yield
@@ -52,6 +52,6 @@ def translated(operation: str) -> Iterator[None]:
 
 
 async def in_thread(operation: str, work: Callable[..., T], *arguments: object) -> T:
-    """Return what `work` returns, called in another thread. Raises as `translated` does."""
+    """Run `work` in another thread and return its result. Raises the errors of `translated`."""
     with translated(operation):
         return await asyncio.to_thread(work, *arguments)

@@ -1,7 +1,7 @@
-"""The object store in a directory: an object is a file below `objects/`, under its key.
+"""The object store in a directory. Each object is a file below `objects/`, whose path is the key.
 
-A file is written under a temporary name, fsynced, and only then given its name; the directory that holds the
-name is fsynced too. So an object is there whole or not at all, whenever the process or the machine stops.
+A file is written under a temporary name, synced to disk, and only then linked to its final name; then its directory
+is synced, too. So an object is either complete or absent, even if the process or the machine stops at any time.
 """
 
 import asyncio
@@ -27,8 +27,8 @@ from .recent import Recent
 
 logger = logging.getLogger(__name__)
 
-_CHUNK = 256 * 1024  # bytes read at a time
-# Bytes at least written at a time: a trip to another thread takes as long as writing half of it.
+_CHUNK = 256 * 1024  # bytes per read
+# Smallest number of bytes per write, because a switch to another thread takes as long as writing half of it.
 _BATCH = 2 * _CHUNK
 
 
@@ -43,7 +43,7 @@ class LocalObjectStore:
         self._probed = Recent(self._check)
 
     def path(self, key: str) -> Path:
-        """Return the file of an object. Raises ObjectMissing for a key that is none of ours."""
+        """Return the file of an object. Raises ObjectMissing for a key that is not in the service's format."""
         if any(part in {"", ".", ".."} for part in key.split("/")) or "\0" in key:
             raise ObjectMissing("There is no object under this key.")
         return self._objects / key
@@ -71,9 +71,9 @@ class LocalObjectStore:
         self._keep_note(path, note)
 
     async def receive(self, key: str, chunks: ByteStream, *, sha256: str | None = None) -> None:
-        """Store what a client sends, under a key that must be free. The stream's own errors pass through.
+        """Store a client's bytes under a key that must not exist.
 
-        Raises PreconditionFailed when there is an object already, InvalidImage when the digest is another.
+        Raises PreconditionFailed if the object exists, InvalidImage for a wrong digest, and the stream's errors.
         """
         path, digest = self.path(key), hashlib.sha256() if sha256 else None
         file = _Unnamed(self._disk.new_temporary(), digest)
@@ -84,7 +84,7 @@ class LocalObjectStore:
                 raise InvalidImage("The bytes do not have the sha256 that was signed.")
             await in_thread("store an upload", self._link_new, file, path)
         finally:
-            # It runs to its end even where the request is cancelled once more meanwhile.
+            # Shielded, so that it completes even if the request is cancelled again meanwhile.
             await asyncio.shield(asyncio.ensure_future(asyncio.to_thread(file.discard)))
 
     def _append(self, file: "_Unnamed", batch: Sequence[bytes]) -> None:
@@ -105,7 +105,7 @@ class LocalObjectStore:
         *,
         note: bytes = b"",
     ) -> None:
-        """See `ObjectStore`. Files are never written to again, so another name for the same file is a copy."""
+        """See `ObjectStore`. Files never change, so a hard link to the same file is a copy."""
         await in_thread("copy an object", self._copy, self.path(source), self.path(target), note)
 
     def _copy(self, source: Path, target: Path, note: bytes) -> None:
@@ -114,7 +114,7 @@ class LocalObjectStore:
         self._keep_note(target, note)
 
     async def note(self, key: str) -> bytes:
-        """See `ObjectStore`. It is a hidden file beside the object's."""
+        """See `ObjectStore`. The note is a hidden file beside the object's file."""
         return await in_thread("read a note", _read_note, self.path(key))
 
     async def annotate(self, key: str, content_type: str, note: bytes) -> None:  # noqa: ARG002
@@ -123,10 +123,10 @@ class LocalObjectStore:
         await in_thread("write a note", self._keep_note, self.path(key), note)
 
     def _keep_note(self, path: Path, note: bytes) -> None:
-        """Write an object's note, or not at all where the object has been deleted meanwhile.
+        """Write the note of an object, unless the object was deleted meanwhile.
 
-        Nothing waits until it is on the disk: only a machine that stops right now, and whose database is lost, too,
-        would miss it, and `reconcile` writes it again.
+        Do not sync it to disk: a note is lost only if the machine stops at this moment, and `reconcile` writes it
+        again.
         """
         if not note:
             return
@@ -140,14 +140,14 @@ class LocalObjectStore:
             file.unlink(missing_ok=True)
 
     def _give(self, name: Callable[[Path, Path], None], source: Path, path: Path) -> None:
-        """Let `name` give a file this path, durably. Raises FileNotFoundError when there is no such file."""
+        """Give a file this path with `name`, durably. Raises FileNotFoundError if the file does not exist."""
         while True:
             try:
                 name(source, path)
             except FileNotFoundError:
                 source.stat()
-                # There is no directory yet, or no more: a delete has just removed it, which it had found empty.
-                # Somebody else may have made it again by now, so whether it is there tells nothing.
+                # The directory does not exist yet, or a delete has just removed it because it was empty. Do not
+                # check whether it exists, because another process may have created it again.
                 _make_directory(path.parent, self._objects)
             else:
                 return _sync_directory(path.parent)
@@ -156,7 +156,7 @@ class LocalObjectStore:
         """See `ObjectStore`."""
         file = await in_thread("open an object", _open, self.path(key))
         chunks = _chunks(file, start, stop)
-        # Whose client leaves before the first chunk is asked for never runs, and would not close its file.
+        # A generator that never starts, because its client has left, would not close its file.
         weakref.finalize(chunks, file.close)
         return chunks
 
@@ -227,7 +227,7 @@ class LocalObjectStore:
         return self._signer.upload(key, expected, max_bytes, expires_at)
 
     async def presign_downloads(self, signed_at: datetime, expires_at: datetime) -> Downloads:  # noqa: ARG002
-        """See `ObjectStore`. Only the end counts here."""
+        """See `ObjectStore`. Only `expires_at` matters here."""
         return self._signer.downloads(expires_at)
 
     async def check_room(self, size: int) -> None:
@@ -248,9 +248,9 @@ class LocalObjectStore:
 
 
 class _Unnamed:
-    """A file that is being written, and has no name among the objects yet. Blocking.
+    """A temporary file that becomes an object. All methods block.
 
-    Whoever leaves early may leave a thread at work: what comes after `discard` writes nothing.
+    A cancelled request can leave a thread running, so calls after `discard` write nothing.
     """
 
     def __init__(self, path: Path, digest: "hashlib._Hash | None" = None) -> None:
@@ -259,7 +259,7 @@ class _Unnamed:
         self._discarded, self._lock = False, threading.Lock()
 
     def write(self, chunks: Iterable[bytes]) -> None:
-        """Append the chunks, to the digest, too."""
+        """Append the chunks to the file and to the digest."""
         with self._lock:
             file = self._opened()
             for chunk in chunks:
@@ -268,7 +268,7 @@ class _Unnamed:
                 file.write(chunk)
 
     def synced(self) -> Path:
-        """Return where it is, once all of it is on the disk."""
+        """Sync the file to disk and return its path."""
         with self._lock:
             file = self._opened()
             file.flush()
@@ -276,7 +276,7 @@ class _Unnamed:
             return self._path
 
     def discard(self) -> None:
-        """Close and remove it. Raises nothing: what cannot be removed now is left to `Disk.tidy`."""
+        """Close and delete the file. Raises nothing: `Disk.tidy` deletes it later if this fails."""
         with self._lock:
             self._discarded = True
             if self._file is None:
@@ -298,7 +298,7 @@ class _Unnamed:
 
 @contextmanager
 def _looking_up() -> Iterator[None]:
-    """Let a file that is not there be an object that is missing."""
+    """Convert FileNotFoundError into ObjectMissing."""
     try:
         yield
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
@@ -306,13 +306,13 @@ def _looking_up() -> Iterator[None]:
 
 
 def _raise_unless_gone(error: OSError) -> None:
-    """Raise what stops a walk, unless others have deleted a directory meanwhile: else a list would be short."""
+    """Raise the error of a directory walk, so that no list is incomplete. Ignore directories deleted meanwhile."""
     if not isinstance(error, FileNotFoundError | NotADirectoryError):
         raise error
 
 
 async def _batched(chunks: ByteStream) -> AsyncIterator[list[bytes]]:
-    """Yield the stream's chunks, so many at once that they are worth a trip to another thread."""
+    """Yield the stream's chunks in groups that are large enough for a switch to another thread."""
     batch, size = [], 0
     async for chunk in chunks:
         batch.append(chunk)
@@ -330,12 +330,12 @@ def _open(path: Path) -> BinaryIO:
 
 
 def _note_of(path: Path) -> Path:
-    """Return where the note of an object is, given the path of the object."""
+    """Return the path of an object's note, given the path of the object."""
     return path.with_name(f".{path.name}.note")
 
 
 def _read_note(path: Path) -> bytes:
-    """Return the note of an object, given its path; empty where it has none. Raises ObjectMissing."""
+    """Return the note of an object, given its path, or empty bytes without one. Raises ObjectMissing."""
     try:
         return _note_of(path).read_bytes()
     except (FileNotFoundError, NotADirectoryError):
@@ -379,7 +379,7 @@ def _sync_directory(directory: Path) -> None:
 
 
 def _make_directory(directory: Path, root: Path) -> None:
-    """Make a directory below `root`, with those between, so that a crash does not lose them."""
+    """Create a directory below `root` with its parents, durably."""
     missing = [each for each in (directory, *directory.parents) if each.is_relative_to(root) and not each.exists()]
     for each in reversed(missing):
         with suppress(FileExistsError, FileNotFoundError):

@@ -1,10 +1,10 @@
-"""Signed links to local objects: they hold a client to exactly what S3's presigned URLs would.
+"""Signed links to local objects. They allow exactly what S3's presigned URLs allow.
 
-A link is relative to the service ("/storage/..."). Its query, or a form's policy, says what it allows and until
-when, and an HMAC-SHA-256 over that and the key proves who said so. The headers to send with a PUT are S3's, so
-that a client needs not know which storage it speaks to.
+A link is relative to the service ("/storage/..."). Its query, or a form's policy, contains what it allows and when
+it expires. An HMAC-SHA-256 over that and the key proves that the service signed it. The headers of a PUT are those
+of S3, so that a client need not know which storage it uses.
 
-A link tells the version of its form, and those that tell none are of one before: they are honoured until they end.
+A link contains the version of its format. Links without one have the format before, and work until they expire.
 """
 
 import hashlib
@@ -26,13 +26,13 @@ PREFIX = "/storage"
 
 _needs_no_encoding = re.compile(r"[A-Za-z0-9/._~-]+").fullmatch
 
-_VERSION = "2"  # of the form of links: another gets another number, and checks beside the old one's
+_VERSION = "2"  # of the link format. A new format needs a new number, and the checks of the old one stay
 _CHECKSUM = "x-amz-checksum-sha256"
 
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """What a download link allows."""
+    """The permissions of a download link."""
 
     content_type: str
     disposition: str
@@ -41,7 +41,7 @@ class Download:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What an upload link allows: this key, this type, a length in bytes from `least` to `most`, this digest."""
+    """The permissions of an upload link: key, media type, length from `least` to `most` bytes, and digest."""
 
     key: str
     content_type: str
@@ -52,7 +52,7 @@ class Grant:
 
 
 class LinkSigner:
-    """Makes links and checks them. Everything `check_...` raises is Forbidden, and tells no more than it must."""
+    """Signs and checks links. The `check_...` methods raise Forbidden, with as little detail as possible."""
 
     def __init__(self, secret: bytes, clock: Callable[[], datetime]) -> None:
         key = hmac.digest(secret, b"storage links", hashlib.sha256)
@@ -60,7 +60,7 @@ class LinkSigner:
         self._clock = clock
 
     def downloads(self, expires_at: datetime) -> Downloads:
-        """Return what makes links to read objects."""
+        """Return a signer of download links."""
         expires = _stamp(expires_at)
 
         def url(key: str, content_type: str, disposition: str) -> str:
@@ -69,7 +69,7 @@ class LinkSigner:
         return Downloads(url, expires_at)
 
     def upload(self, key: str, expected: Expected, max_bytes: int, expires_at: datetime) -> SignedUpload:
-        """Return a link to write one object, once, as expected."""
+        """Return a link that uploads the expected bytes to one key, once."""
         checksum = {_CHECKSUM: _base64_of(expected.sha256)} if expected.sha256 else {}
         headers = {"Content-Type": expected.content_type, **checksum}
         if expected.method == "PUT":
@@ -85,12 +85,12 @@ class LinkSigner:
         return SignedUpload("POST", PREFIX, expires_at, fields=fields)
 
     def check_download(self, key: str, query: Mapping[str, str]) -> Download:
-        """Return what this link allows, if it is ours, unaltered and in time."""
+        """Return the permissions of a download link. Raises Forbidden unless it is valid and has not expired."""
         self._check("GET", key, query)
         return Download(query["type"], query["disposition"], _instant(query["expires"]))
 
     def check_put(self, key: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Grant:
-        """Return what this link allows, if it is ours, unaltered, in time, and sent with what it signs."""
+        """Return the permissions of an upload link. Raises Forbidden unless it and the signed headers are valid."""
         self._check("PUT", key, query)
         sha256 = query["sha256"] or None
         signed = {"content-type": query["type"], "content-length": query["length"], "if-none-match": "*"}
@@ -102,7 +102,7 @@ class LinkSigner:
         return Grant(key, query["type"], length, length, sha256, expires_at)
 
     def check_post(self, fields: Mapping[str, str]) -> Grant:
-        """Return what this form's policy allows, if it is ours, unaltered, in time, and its fields agree."""
+        """Return the permissions of a form. Raises Forbidden unless its policy and its fields are valid."""
         policy = fields.get("policy", "")
         if not self._is_signed(fields, "POST", policy, [policy, []]):
             raise Forbidden("The form's signature does not match its policy.")
@@ -116,7 +116,7 @@ class LinkSigner:
         return grant
 
     def check_still_taken(self, grant: Grant) -> None:
-        """Raise Forbidden when bytes that a link took in time have been coming for too long since."""
+        """Raise Forbidden if an upload that began before its link expired takes too long."""
         if grant.expires_at + LATEST <= self._clock():
             raise Forbidden("The link has expired while the bytes were coming: ask for a new one.")
 
@@ -135,7 +135,7 @@ class LinkSigner:
             raise Forbidden("The link has expired.")
 
     def _is_signed(self, given: Mapping[str, str], method: str, subject: str, first: list[object]) -> bool:
-        """Return whether the signature is of this subject; in the first form, which told no version, of `first`."""
+        """Return whether the signature matches this subject, or `first` for a link without a version."""
         signatures = [self._signature(method, subject)]
         if "version" not in given:
             signatures.append(self._first_signature(method, first))
@@ -150,16 +150,16 @@ class LinkSigner:
 
 
 def _resource(key: str, query: str) -> str:
-    """Return what a link leads to and says, as it is signed."""
+    """Return the text that the signature covers: the link's target and its claims."""
     return f"{PREFIX}/{key if _needs_no_encoding(key) else quote(key)}?{query}"
 
 
 def _encoded(claims: Mapping[str, str]) -> str:
-    """Return claims as a query, in the one order that is signed."""
+    """Return the claims as a query, in the order that is signed."""
     return urlencode(sorted(claims.items()), quote_via=quote, safe="")
 
 
-# As dear as all the rest of a link, and the same file names keep coming back.
+# Cached, because it takes as long as the rest of a link, and lists repeat the same file names.
 @lru_cache(maxsize=4096)
 def _download_query(disposition: str, expires: str, content_type: str) -> str:
     claims = {"disposition": disposition, "expires": expires, "type": content_type, "version": _VERSION}

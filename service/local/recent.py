@@ -1,4 +1,4 @@
-"""A check that many may ask for, and that is made seldom."""
+"""A check that is cached and shared by concurrent callers."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -8,9 +8,9 @@ _SECONDS = 2.0  # that a good outcome counts
 
 
 class Recent:
-    """Makes a check once for all who ask meanwhile. For 2 seconds after it went well, it is not made again.
+    """Runs a check once for all concurrent callers, and caches a success for 2 seconds.
 
-    So any number of probes costs a few writes, and behind a disk that hangs one check waits, not one a probe.
+    So any number of readiness probes causes few writes, and only one check waits for a disk that hangs.
     """
 
     def __init__(self, check: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -19,7 +19,7 @@ class Recent:
         self._good_until = 0.0  # of the event loop's clock
 
     async def __call__(self) -> None:
-        """Raise what the check raises, unless it went well a moment ago."""
+        """Run the check and raise its error, unless it succeeded within the last 2 seconds."""
         loop = asyncio.get_running_loop()
         if loop.time() < self._good_until:
             return

@@ -1,4 +1,4 @@
-"""The values of the domain as columns of the database, and back."""
+"""Conversion between domain values and database columns."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from service.domain.model import Claim, Content, Details, Expected, Failure, Ima
 
 _EPOCH, _MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
 
-# What `read_image` reads, in its order: finding columns by their names takes longer than all the rest of it.
+# The columns of `read_image`, in its order, because access by column name takes longer than everything else in it.
 IMAGE_COLUMNS = """
 images.image_id, images.user_id, images.title, filename, description, tags_json, images.visibility,
 content_type, file_size, sha256, width, height, placeholder, object_key, created_at, updated_at, variants_json
@@ -20,17 +20,17 @@ content_type, file_size, sha256, width, height, placeholder, object_key, created
 
 
 def to_ms(instant: datetime) -> int:
-    """Return an instant as the database keeps it: milliseconds since 1970."""
+    """Convert a time to the database's format: milliseconds since 1970."""
     return (instant - _EPOCH) // _MILLISECOND
 
 
 def from_ms(milliseconds: int) -> datetime:
-    """Return the instant that the database keeps as milliseconds since 1970."""
+    """Convert milliseconds since 1970 to a time."""
     return _EPOCH + milliseconds * _MILLISECOND
 
 
 def details_columns(details: Details) -> dict[str, object]:
-    """Return the columns of what the uploader says."""
+    """Return the columns of the metadata from the client."""
     return {
         "user_id": details.user_id,
         "title": details.title,
@@ -61,7 +61,7 @@ def upload_columns(upload: Upload) -> dict[str, object]:
 
 
 def image_columns(image: Image) -> dict[str, object]:
-    """Return the columns of what the bytes are."""
+    """Return the columns of the properties of the bytes."""
     content = image.content
     return {
         "object_key": image.object_key,
@@ -73,7 +73,7 @@ def image_columns(image: Image) -> dict[str, object]:
 
 
 def variant_columns(image: Image) -> dict[str, object]:
-    """Return the columns of what people look at first, and of the size that it has."""
+    """Return the columns of the variants, the placeholder and the size in pixels."""
     variants = orjson.dumps([astuple(each) for each in image.variants]).decode()
     content = image.content
     size = {"width": content.width, "height": content.height}
@@ -94,7 +94,7 @@ def claim_columns(claim: Claim) -> dict[str, object]:
 
 
 def read_claim(row: sqlite3.Row) -> Claim:
-    """Return a row as a claim."""
+    """Convert a row to a claim."""
     return Claim(
         row["user_id"],
         row["key"],
@@ -107,7 +107,7 @@ def read_claim(row: sqlite3.Row) -> Claim:
 
 
 def read_upload(row: sqlite3.Row) -> Upload:
-    """Return a row, in any state, as an upload."""
+    """Convert a row in any state to an upload."""
     declared = (row["declared_type"], row["declared_size"], row["declared_sha256"])
     expected = Expected(row["method"], *declared, bool(row["strip_location"]))
     failure = Failure(row["failure_code"], row["failure_detail"]) if row["failure_code"] else None
@@ -118,12 +118,12 @@ def read_upload(row: sqlite3.Row) -> Upload:
 
 
 def list_order(row: Sequence[Any]) -> tuple[int, str]:
-    """Return what lists sort the IMAGE_COLUMNS of images by; the greater comes first."""
+    """Return the sort key of a row of IMAGE_COLUMNS. Lists are in descending order."""
     return row[14], row[0]
 
 
 def read_image(row: Sequence[Any]) -> Image:
-    """Return the IMAGE_COLUMNS of a READY image."""
+    """Convert a row of IMAGE_COLUMNS to a READY image."""
     image_id, user_id, title, filename, description, tags, visibility, *rest = row
     kind, size, sha256, width, height, placeholder, object_key, created_at, updated_at, variants = rest
     return Image(

@@ -1,7 +1,7 @@
 """The image repository in one SQLite database in WAL mode.
 
-A transition is one transaction, on disk when it returns (`synchronous=FULL`), so a process killed at any
-moment leaves the state before or after it. One thread writes, another reads beside it.
+Each transition is one transaction, which is on disk when it returns (`synchronous=FULL`). So a process that is
+killed at any time leaves the state before or after the transition. One thread writes and another thread reads.
 """
 
 import asyncio
@@ -73,9 +73,9 @@ class SqliteRepository:
     async def opened(
         cls, path: Path, read_budget: int, make_room: Callable[[], bool] = lambda: False
     ) -> AsyncIterator["SqliteRepository"]:
-        """Open the database, made on first use, and close it at the end. Raises Unavailable if it is not one.
+        """Open the database, create it on first use, and close it at the end. Raises Unavailable for another file.
 
-        On a full disk `make_room` is asked for room to delete in, and returns whether it found any.
+        On a full disk, deletes call `make_room`, which returns whether it freed space.
         """
         repository = cls(path, read_budget, make_room)
         try:
@@ -113,11 +113,11 @@ class SqliteRepository:
             raise self._damage.unavailable(error) from error
 
     async def _write(self, change: Callable[[sqlite3.Connection], T], *, deletes: bool = False) -> T:
-        """Return what a change returns, in a transaction; what `deletes` may use the last room on the disk."""
+        """Run a change in a transaction. A change that `deletes` may use the reserved disk space."""
         once = in_transaction(change)
 
         def transaction(connection: sqlite3.Connection) -> T:
-            # The log has room for others once its changes are in the database itself.
+            # A checkpoint frees the space of the write-ahead log for other changes.
             rooms: tuple[Callable[[], bool], ...] = (partial(checkpoint, connection), self._make_room)
             for make_room in rooms if deletes else ():
                 try:
@@ -140,7 +140,7 @@ class SqliteRepository:
         return self._secret
 
     async def identity(self) -> str | None:
-        """See `ImageRepository`. It is kept beside the secret."""
+        """See `ImageRepository`. The ID is in the table of the secret."""
         return await self._read(statements.identity)
 
     async def identify(self, identity: str, *, replacing: str | None = None) -> str:
@@ -180,7 +180,7 @@ class SqliteRepository:
         await self._write(change)
 
     async def prepare(self, upload: Upload) -> None:
-        """See `ImageRepository`. Here it is part of publishing."""
+        """See `ImageRepository`. SQLite does it as part of `publish`."""
 
     async def upload(self, image_id: str) -> Upload | None:
         """See `ImageRepository`."""
@@ -296,12 +296,12 @@ class SqliteRepository:
         return found.page(limit)
 
     async def usage(self, user_id: str) -> int:
-        """See `ImageRepository`. Here it is always right."""
+        """See `ImageRepository`. In SQLite it is always accurate."""
         sql = "SELECT coalesce(sum(file_size), 0) FROM images WHERE user_id = ? AND state = 'ready'"
         return await self._read(lambda connection: int(connection.execute(sql, (user_id,)).fetchone()[0]))
 
-    async def mend_lists(self, young: datetime, *, dry_run: bool) -> Mended:  # noqa: ARG002
-        """See `ImageRepository`. Lists lack something only where the database was recovered from a damaged one."""
+    async def mend_lists(self, newer_than: datetime, *, dry_run: bool) -> Mended:  # noqa: ARG002
+        """See `ImageRepository`. Entries are missing only if the database was recovered from a damaged file."""
         missing, stale = await self._read(lists.differences)
 
         def change(connection: sqlite3.Connection) -> None:
@@ -316,7 +316,7 @@ class SqliteRepository:
         return Mended(len(missing), len(stale))
 
     async def reindex(self, adopt: Adopt) -> AsyncIterator[Reindexed]:  # noqa: ARG002
-        """See `ImageRepository`. Here nothing is ever without its lists: opening an older database makes them."""
+        """See `ImageRepository`. There is nothing to do, because a schema upgrade builds the lists."""
         nothing: tuple[Reindexed, ...] = ()
         for each in nothing:
             yield each
@@ -351,15 +351,15 @@ class SqliteRepository:
         return await self._read(lambda connection: statements.is_deleted(connection, image_id))
 
     async def check(self) -> None:
-        """See `ImageRepository`. It reads, and commits a transaction, as uploads do.
+        """See `ImageRepository`. Read, and commit a transaction, like an upload.
 
-        Damage that was seen is remembered until it is gone.
+        Known damage is remembered until it is repaired.
         """
         await self._checked()
 
     async def _check(self) -> None:
         if await self._damage.gone():
-            for name in self._connections:  # pages that were damaged may be in memory still
+            for name in self._connections:  # reopen, because caches may still contain damaged pages
                 await self._run(name, lambda connection: connection.execute("PRAGMA shrink_memory"))
         await self._read(lambda connection: connection.execute("SELECT 1 FROM images LIMIT 1").fetchall())
         await self._write(rewrite_version)

@@ -1,4 +1,4 @@
-"""What transactions of the SQLite repository are made of: one statement, or one question, each."""
+"""The single statements and queries that the SQLite repository's transactions use."""
 
 import secrets
 import sqlite3
@@ -12,7 +12,7 @@ DEPOT = "depot"  # the name of the depot's ID among the secrets
 
 
 def new_secret(connection: sqlite3.Connection) -> bytes:
-    """Return the secret of cursors, made now unless there is one."""
+    """Return the secret of cursors. Create it if there is none."""
     fresh = ("cursor", secrets.token_bytes(32))
     connection.execute("INSERT INTO secrets VALUES (?, ?) ON CONFLICT DO NOTHING", fresh)
     (value,) = connection.execute("SELECT value FROM secrets WHERE name = 'cursor'").fetchone()
@@ -20,19 +20,19 @@ def new_secret(connection: sqlite3.Connection) -> bytes:
 
 
 def secret(connection: sqlite3.Connection) -> bytes | None:
-    """Return the secret of cursors, if there is one."""
+    """Return the secret of cursors, or None."""
     row = connection.execute("SELECT value FROM secrets WHERE name = 'cursor'").fetchone()
     return bytes(row[0]) if row else None
 
 
 def identity(connection: sqlite3.Connection) -> str | None:
-    """Return the depot's ID, if it has one."""
+    """Return the depot's ID, or None."""
     row = connection.execute("SELECT value FROM secrets WHERE name = ?", (DEPOT,)).fetchone()
     return bytes(row["value"]).decode() if row else None
 
 
 def is_deleted(connection: sqlite3.Connection, image_id: str) -> bool:
-    """Return whether an image was published and deleted since."""
+    """Return whether an image was published and then deleted."""
     sql = """
     SELECT 1 FROM deletions WHERE image_id = :id UNION ALL
     SELECT 1 FROM images WHERE image_id = :id AND state = 'deleted' AND object_key IS NOT NULL
@@ -41,13 +41,13 @@ def is_deleted(connection: sqlite3.Connection, image_id: str) -> bool:
 
 
 def insert(table: str, row: Mapping[str, object]) -> str:
-    """Return the statement that inserts a row, unless there is one with its key."""
+    """Return a statement that inserts a row, unless a row with its key exists."""
     values = ", ".join(f":{name}" for name in row)
     return f"INSERT INTO {table} ({', '.join(row)}) VALUES ({values}) ON CONFLICT DO NOTHING"  # noqa: S608
 
 
 def row(connection: sqlite3.Connection, image_id: str, states: Collection[State]) -> sqlite3.Row | None:
-    """Return the record of an ID in one of these states."""
+    """Return the record with this ID if it is in one of these states, or None."""
     found: sqlite3.Row | None = connection.execute(
         "SELECT * FROM images WHERE image_id = ?", (image_id,)
     ).fetchone()
@@ -55,7 +55,7 @@ def row(connection: sqlite3.Connection, image_id: str, states: Collection[State]
 
 
 def ready(connection: sqlite3.Connection, image_id: str) -> Image | None:
-    """Return a published image."""
+    """Return the published image with this ID, or None."""
     sql = f"SELECT {IMAGE_COLUMNS} FROM images WHERE image_id = ? AND state = 'ready'"  # noqa: S608
     row = connection.execute(sql, (image_id,)).fetchone()
     return read_image(row) if row else None

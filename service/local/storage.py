@@ -1,4 +1,4 @@
-"""The routes that honour local links, in the place of S3's. They speak to whoever holds a link."""
+"""The routes of the local storage, which serve signed links like S3 does. A signed link needs no token."""
 
 import hashlib
 from collections.abc import AsyncIterator
@@ -11,11 +11,11 @@ from service.domain.model import ByteStream
 from .files import LocalObjectStore
 from .links import PREFIX, Grant, LinkSigner
 
-_FORM_BYTES = 64 * 1024  # of a form, beside its file
+_FORM_BYTES = 64 * 1024  # limit of a form without its file
 
 
 class StorageRoutes:
-    """What S3's own endpoint does for the aws backend."""
+    """The endpoint of the local storage. It replaces the endpoint of S3."""
 
     def __init__(self, objects: LocalObjectStore, signer: LinkSigner, max_bytes: int) -> None:
         self._objects, self._signer = objects, signer
@@ -23,7 +23,7 @@ class StorageRoutes:
 
     @property
     def routes(self) -> tuple[Route, ...]:
-        """Return the routes, for a skin to serve beside the API's."""
+        """Return the routes, which a skin adds to the API's routes."""
         return (
             Route("GET", f"{PREFIX}/{{key+}}", "get_object", self.get),
             Route("PUT", f"{PREFIX}/{{key+}}", "put_object", self.put),
@@ -31,10 +31,10 @@ class StorageRoutes:
         )
 
     async def get(self, request: ApiRequest) -> ApiResponse:
-        """Answer with an object's bytes, as a download link allows. Raises Forbidden, ObjectMissing."""
+        """Serve an object's bytes by a download link. Raises Forbidden, ObjectMissing."""
         key = request.parameters["key"]
         allowed = self._signer.check_download(key, dict(request.query))
-        # A sealed key never has other bytes, so the key will do for a validator.
+        # The bytes of a sealed key never change, so the key works as an ETag.
         etag = f'"{hashlib.sha256(key.encode()).hexdigest()[:32]}"'
         headers = {
             "Content-Type": allowed.content_type,
@@ -48,7 +48,7 @@ class StorageRoutes:
         )
 
     async def put(self, request: ApiRequest) -> ApiResponse:
-        """Store the body under the link's key. Raises TooLarge, Forbidden, PreconditionFailed, InvalidImage."""
+        """Store the body of a PUT. Raises TooLarge, Forbidden, PreconditionFailed, InvalidImage."""
         request.refuse_over(self._most)
         grant = self._signer.check_put(request.parameters["key"], dict(request.query), request.headers)
         await self._objects.check_room(grant.most)
@@ -56,7 +56,7 @@ class StorageRoutes:
         return ApiResponse(200)
 
     async def post(self, request: ApiRequest) -> ApiResponse:
-        """Store a form's file under its policy's key, as S3's POST does: fields first, the file last."""
+        """Store the file of a form by its policy, like S3's POST: fields first, the file last."""
         request.refuse_over(self._most)
         await self._objects.check_room(request.content_length or 0)
         fields: dict[str, str] = {}
@@ -74,9 +74,9 @@ class StorageRoutes:
         return ApiResponse(204)
 
     async def _measured(self, chunks: ByteStream, grant: Grant) -> AsyncIterator[bytes]:
-        """Yield the chunks while they fit, and come in time.
+        """Yield the chunks, and check their total size and time.
 
-        Raises TooLarge beyond what was signed, Forbidden below, and when they are too late.
+        Raises TooLarge above the signed size, and Forbidden below it or after the time limit.
         """
         size = 0
         async for chunk in chunks:

@@ -1,4 +1,4 @@
-"""File descriptors: how many the process may have, how many of them connections may take, and running short."""
+"""File descriptors: the process's limit, the share for connections, and log messages about shortages."""
 
 import asyncio
 import logging
@@ -16,7 +16,7 @@ _QUIET = 10.0  # seconds between two lines in the log about a shortage
 
 
 def raise_limit() -> None:
-    """Let this process have as many descriptors as it may give itself: the soft limit is often 1,024."""
+    """Raise the soft limit of file descriptors, often 1,024, to the hard limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _ENOUGH if hard == resource.RLIM_INFINITY else min(hard, _ENOUGH)
     if resource.RLIM_INFINITY != soft < wanted:
@@ -25,19 +25,19 @@ def raise_limit() -> None:
 
 
 def most_connections() -> int:
-    """Return how many connections may be open at once: each may need a file beside its socket."""
+    """Return the maximum number of open connections. Each may need a file in addition to its socket."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return _ENOUGH if soft == resource.RLIM_INFINITY else (soft - min(_KEPT, soft // 4)) // 2
 
 
 class Shortage:
-    """Tells of a shortage in one line, and then not again for 10 seconds: it comes with every new connection."""
+    """Logs a shortage at most every 10 seconds, because each new connection would repeat it."""
 
     def __init__(self) -> None:
         self._next = 0.0
 
     def tell(self, message: str, *arguments: object) -> None:
-        """Log the message, unless one was logged a moment ago."""
+        """Log the message, unless one was logged within the last 10 seconds."""
         now = time.monotonic()
         if now >= self._next:
             self._next = now + _QUIET
@@ -45,9 +45,9 @@ class Shortage:
 
 
 def quieten_accept(loop: asyncio.AbstractEventLoop) -> None:
-    """Tell in a line, and seldom, that no connection can be accepted.
+    """Log in one line, at most every 10 seconds, that the process cannot accept connections.
 
-    asyncio tells of it for each of 100 tries, with a traceback, before it waits for a second.
+    asyncio logs a traceback for each of 100 attempts before it waits for a second.
     """
     before: Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None = loop.get_exception_handler()
     shortage = Shortage()
@@ -64,7 +64,7 @@ def quieten_accept(loop: asyncio.AbstractEventLoop) -> None:
 
 
 class TurnedAway(asyncio.Protocol):
-    """A connection too many: it gets an answer in place of a question, and is closed."""
+    """A connection over the limit. It gets an error response before any request, and is closed."""
 
     def __init__(self, answer: bytes) -> None:
         self._answer = answer

@@ -1,4 +1,4 @@
-"""How much memory this process may take, and how it returns to the system what it has freed."""
+"""The memory limit of this process, its free memory, and the return of freed memory to the system."""
 
 import ctypes
 import mmap
@@ -17,17 +17,17 @@ _M_ARENA_MAX = -8  # https://man7.org/linux/man-pages/man3/mallopt.3.html
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """The most memory that the process may take, in bytes, and what says so."""
+    """The memory limit of the process in bytes, and its source."""
 
     size: int
     source: str
 
 
 def limit(environ: Mapping[str, str], root: Path = Path("/")) -> Limit:
-    """Return the smallest limit that applies to this process. Read it once: it hardly ever changes.
+    """Return the smallest memory limit of this process. Call it once, because the limit rarely changes.
 
-    It is that of the cgroup or of one above it, RLIMIT_AS, that of the Lambda function, or the machine's memory.
-    `root` is where /proc and /sys are.
+    It is the limit of the cgroup or of a parent, RLIMIT_AS, the limit of the Lambda function, or the machine's
+    memory. `root` is the directory that contains /proc and /sys.
     """
     found = [Limit(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), "the machine's memory")]
     found += _of_cgroups(root)
@@ -40,7 +40,7 @@ def limit(environ: Mapping[str, str], root: Path = Path("/")) -> Limit:
 
 
 def _of_cgroups(root: Path) -> Iterator[Limit]:
-    """Yield the limits of the process's cgroup and of those above it, as far as this container sees them."""
+    """Yield the limits of the process's cgroup and of its parents, as far as the container can see them."""
     mount = root / "sys/fs/cgroup"
     with suppress(OSError, ValueError):  # no such file, or one that is not Linux's
         for line in (root / "proc/self/cgroup").read_text().splitlines():
@@ -64,9 +64,9 @@ def _of_folders(mount: Path, path: str, file: str) -> Iterator[Limit]:
 
 
 def is_free(size: int) -> bool:
-    """Return whether the system would give this process so many bytes now. It takes none.
+    """Return whether the system would allocate this many bytes to the process now. Allocates nothing permanently.
 
-    A cgroup's limit does not show here, RLIMIT_AS and a strict overcommit do.
+    It detects RLIMIT_AS and strict overcommit, but not the limit of a cgroup.
     """
     try:
         mmap.mmap(-1, max(size, 1)).close()
@@ -76,23 +76,23 @@ def is_free(size: int) -> bool:
 
 
 def use_one_arena() -> bool:
-    """Let all threads that start from now on share one heap. Return False, without effect, where there is no glibc.
+    """Make all threads that start from now on share one heap. Return False, without effect, without glibc.
 
-    glibc gives each thread a heap of its own, and `malloc_trim` does not shrink those: what decoding took stays in
-    each of them. Costs no time that could be measured. Repeatable; threads that have a heap already keep it.
+    glibc gives each thread its own heap, which `malloc_trim` does not shrink, so that memory of decoding would stay
+    there. One heap has no measurable cost. Safe to repeat; existing threads keep their heaps.
     """
     libc = _glibc()
     return libc is not None and bool(libc.mallopt(_M_ARENA_MAX, 1))
 
 
 def give_back() -> None:
-    """Return free memory to the system, where there is glibc; it takes milliseconds."""
+    """Return free memory to the system, with glibc only. It takes milliseconds."""
     if (libc := _glibc()) is not None:
         libc.malloc_trim(0)
 
 
 @cache
 def _glibc() -> ctypes.CDLL | None:
-    """Return the process's C library if it is glibc: musl and macOS have no arenas, and return what is free."""
+    """Return the C library if it is glibc. musl and macOS have no arenas, and return free memory themselves."""
     libc = ctypes.CDLL(None)
     return libc if hasattr(libc, "gnu_get_libc_version") else None

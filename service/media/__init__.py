@@ -1,10 +1,9 @@
-"""What bytes are: their type, their size, and whether they decode whole. Pure: bytes in, facts out.
+"""Image bytes: detect their type and size, decode them, make variants and remove the GPS location. Pure functions.
 
-What formats are called, and what they begin with, is a table in `types`.
-Pillow lives here only: it decodes (`decoding`), and makes the smaller pictures that people look at (`variants`).
-What it takes on trust is surveyed first, without decoding (`surveys`, `png`, `gif` and `avif`); animated GIFs and
-PNGs are drawn here (`animations`). Bytes after a picture's end are not looked at. All of it may be called from
-several threads at once.
+`types` has the table of formats. Only this wing imports Pillow, for decoding (`decoding`) and variants
+(`variants`). `surveys`, `png`, `gif` and `avif` check the container before anything is decoded, where Pillow would
+trust it. `animations` renders animated GIFs and PNGs. Bytes after the end of an image are ignored. All functions
+are thread-safe.
 """
 
 from collections.abc import Callable, Mapping
@@ -40,15 +39,15 @@ __all__ = [
 T = TypeVar("T")
 Bytes = bytes | bytearray | memoryview
 
-_BESIDE = 20_000_000  # bytes that encoders and their like take
+_BESIDE = 20_000_000  # bytes of memory for encoders
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture that decodes whole.
+    """An image that decodes completely.
 
-    `width` and `height` are pixels as a browser shows them: already swapped where the EXIF orientation of a JPEG or
-    PNG, or AVIF's irot, turns the picture by a quarter. `frames` is 1 for a still picture.
+    `width` and `height` are in pixels as a browser shows them: swapped if the EXIF orientation of a JPEG or PNG, or
+    the irot property of an AVIF, rotates the image by 90 or 270 degrees. `frames` is 1 for a still image.
     """
 
     content_type: str
@@ -62,7 +61,7 @@ Encoding = Literal["webp", "avif"]  # of variants
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A smaller picture of a picture: upright, in sRGB, without metadata. Pixels, and bytes."""
+    """A smaller copy of an image: upright, in sRGB, without metadata. Width and height are in pixels."""
 
     content_type: str
     width: int
@@ -72,7 +71,7 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class Developed:
-    """A picture, its variants by name, and what can be shown until one of them is there (a BlurHash)."""
+    """An image, its variants by name, and its placeholder (a BlurHash)."""
 
     picture: Picture
     variants: Mapping[str, Variant]
@@ -80,9 +79,10 @@ class Developed:
 
 
 def memory_to_develop(data: Bytes, *, max_pixels: int) -> int:
-    """Return about how many bytes of memory `develop` takes at its peak, as the header tells. Decodes nothing.
+    """Estimate the peak memory of `develop` in bytes, from the image's header. Decodes nothing.
 
-    The picture's own are among them; 20 MB for encoders and their like are not. It is 0 for what will be refused.
+    The estimate includes the image's own bytes, but not 20 MB for encoders. It is 0 for bytes that `develop`
+    rejects.
     """
     content_type = sniff(bytes(memoryview(data)[:64]))
     if content_type is None:
@@ -96,23 +96,26 @@ def memory_to_develop(data: Bytes, *, max_pixels: int) -> int:
 
 
 def preload() -> None:
-    """Load all that decoding needs. Without it a picture seems damaged when no file can be opened any more."""
+    """Load all modules for decoding, because a process without free file descriptors could not load them later."""
     from . import decoding, location, variants  # noqa: F401
 
     variants.preload()
 
 
 def inspect(data: Bytes, *, max_pixels: int) -> Picture:
-    """Return what the bytes are, having decoded them. Repeatable.
+    """Decode an image and return its properties.
 
-    `max_pixels` limits the area of a picture, and of each frame of an animation, before anything is decoded.
-    Of an animation the first frame is decoded, and as many others as have 67 megapixels together, of which each
-    counts as at least 16,384 pixels; the rest is surveyed, to the end of the file. Memory, in bytes a pixel: PNG 4,
-    JPEG in one scan 0.1, in several 3 to 8, animated GIF and PNG 4 to 12, AVIF 12, WebP 16; a bytearray or
-    memoryview is copied besides. Time: 3.5 s for the worst animation (a PNG of 16 bits) at 67 megapixels a frame.
-    Metadata never makes a picture bad: what decoders need not see they do not, and a bad profile counts as none.
-    Raises UnsupportedImage, or InvalidImage where the picture is truncated, damaged, empty or too large; and
-    MemoryError where the machine is short of memory, which says nothing of the picture.
+    `max_pixels` limits the area of an image, and of each frame of an animation, before anything is decoded. Of an
+    animation, the first frame is decoded, and more frames up to a total of 67 megapixels, where each frame counts
+    as at least 16,384 pixels; the other frames are only surveyed, to the end of the file.
+
+    Memory in bytes per pixel: PNG 4, JPEG with one scan 0.1, JPEG with several scans 3 to 8, animated GIF and PNG 4
+    to 12, AVIF 12, WebP 16; a bytearray or memoryview is also copied. Time: 3.5 s for the slowest animation (a
+    16-bit PNG) at 67 megapixels per frame.
+
+    Invalid metadata never makes an image invalid: decoders do not see metadata that they do not need, and an
+    invalid color profile counts as none. Raises UnsupportedImage; InvalidImage if the image is truncated, damaged,
+    empty or too large; and MemoryError if the machine has too little memory, when the image can still be valid.
     """
     from .decoding import decode  # Pillow takes longer to import than most of what never needs it
 
@@ -120,11 +123,12 @@ def inspect(data: Bytes, *, max_pixels: int) -> Picture:
 
 
 def develop(data: Bytes, *, max_pixels: int, encoding: Encoding) -> Developed:
-    """Return what `inspect` does, and the picture's variants, in one decode. Repeatable; raises what it does.
+    """Decode an image once, and return its properties and its variants. Raises the errors of `inspect`.
 
-    Memory and time: as there, and below 20 MB and 0.1 s for a still picture, and 4 to 9 bytes a pixel for one that
-    is transparent; an animation's frames are held all at once in the size of its largest variant, 4 bytes a pixel,
-    unless they have more than half of `max_pixels` there, or 67 megapixels in all: then that stands still.
+    Memory and time are those of `inspect`, plus less than 20 MB and 0.1 s for a still image, and 4 to 9 bytes per
+    pixel for a transparent one. The frames of an animation are all held in the size of its largest variant, at 4
+    bytes per pixel. If they exceed half of `max_pixels` in that size, or 67 megapixels in all, that variant is a
+    still image.
     """
     from .variants import developed
 
@@ -132,16 +136,16 @@ def develop(data: Bytes, *, max_pixels: int, encoding: Encoding) -> Developed:
 
 
 def variant_sizes(size: tuple[int, int]) -> Mapping[str, tuple[int, int]]:
-    """Return how large the variants of a picture of this size are, by name, in pixels."""
+    """Return the sizes of the variants of an image of this size in pixels, by name."""
     from .variants import variant_sizes as sizes
 
     return sizes(size)
 
 
 def without_location(data: Bytes, content_type: str) -> bytes:
-    """Return a picture of this type without the place where it was made; see `service.media.location`.
+    """Remove the GPS location from an image of this type; see `service.media.location`.
 
-    Raises InvalidImage where that cannot be done.
+    Raises InvalidImage if the location cannot be removed.
     """
     from .location import without_location as stripped
 
@@ -149,7 +153,7 @@ def without_location(data: Bytes, content_type: str) -> bytes:
 
 
 def _judged(decode: Callable[[Bytes, str, int], T], data: Bytes, max_pixels: int) -> T:
-    """Return what decoding makes of the bytes. Raises UnsupportedImage, InvalidImage, MemoryError."""
+    """Decode the bytes, and convert errors. Raises UnsupportedImage, InvalidImage, MemoryError."""
     content_type = sniff(bytes(memoryview(data)[:64]))
     if content_type is None:
         raise UnsupportedImage("A picture must be a JPEG, PNG, GIF, WebP or AVIF.")
@@ -158,7 +162,7 @@ def _judged(decode: Callable[[Bytes, str, int], T], data: Bytes, max_pixels: int
     except (InvalidImage, MemoryError):
         raise
     except Exception as damage:
-        clear_frames(damage.__traceback__)  # which hold what was decoded
+        clear_frames(damage.__traceback__)  # frees the decoded pixels
         if not is_free(memory_to_develop(data, max_pixels=max_pixels) + _BESIDE):
-            raise MemoryError from damage  # most decoders say the same of that as of a damaged picture
+            raise MemoryError from damage  # because most decoders do not distinguish it from a damaged image
         raise InvalidImage("The picture is truncated or damaged: it does not decode whole.") from damage

@@ -1,7 +1,7 @@
-"""The names of picture formats: media types with their aliases, file name extensions, and magic numbers.
+"""The table of image formats: media types with aliases, file name extensions and magic numbers.
 
-Every way into the service uses this one table. The bytes decide what a picture is (`sniff`). What a client declares
-is held against them (`check_declared`), and a file name declares nothing. Pure.
+All uploads use this table. The bytes decide the format (`sniff`). The client's declaration must match them
+(`check_declared`); a file name declares nothing. Pure functions.
 """
 
 from collections.abc import Mapping
@@ -45,9 +45,9 @@ _NAME_BYTES = 255  # the most that file systems take
 
 
 def sniff(head: bytes) -> str | None:
-    """Return the media type by magic number, None for whatever is not one of IMAGE_TYPES.
+    """Detect the media type by magic number. Return None unless it is one of IMAGE_TYPES.
 
-    The first 32 bytes will do, or 64 for an AVIF that names other brands before its own.
+    It needs the first 32 bytes, or 64 for an AVIF that lists other brands before its own.
     """
     if head.startswith(b"\xff\xd8\xff"):
         return "image/jpeg"
@@ -65,11 +65,11 @@ def sniff(head: bytes) -> str | None:
 
 
 def declared_type(content_type: str | None, filename: str | None = None) -> str | None:
-    """Return the media type that a declaration stands for: one of IMAGE_TYPES, or that of some other file.
+    """Normalize a declared media type to one of IMAGE_TYPES, or to another known type.
 
-    None where it declares nothing: it is empty, generic (`application/octet-stream`), or no known type. Case and
-    parameters (RFC 9110 section 8.3) do not count. With a `filename`, a type that only repeats its extension
-    declares nothing either: browsers and curl derive the type of a form's file from there.
+    Return None if it declares nothing: it is empty, generic (`application/octet-stream`) or unknown. Case and
+    parameters (RFC 9110 section 8.3) are ignored. With a `filename`, a type that only follows from its extension
+    also returns None, because browsers and curl derive the type of a form's file from its name.
     """
     plain = (content_type or "").partition(";")[0].strip().lower()
     known = _ALIASES.get(plain, plain if plain in _OTHER_TYPES else None)
@@ -79,7 +79,7 @@ def declared_type(content_type: str | None, filename: str | None = None) -> str 
 
 
 def check_declared(picture_type: str, content_type: str | None) -> None:
-    """Raise TypeMismatch if a declared media type stands for another one than the picture's."""
+    """Raise TypeMismatch if the declared media type differs from the image's type."""
     if declared_type(content_type) not in {None, picture_type}:
         raise TypeMismatch(
             f"The picture is {picture_type}, and another type was declared: declare {picture_type}, or no type."
@@ -87,10 +87,10 @@ def check_declared(picture_type: str, content_type: str | None) -> None:
 
 
 def download_name(filename: str, picture_type: str) -> str:
-    """Return a picture's file name with an extension of its type, at most 255 bytes long.
+    """Return an image's file name with an extension of its media type, at most 255 bytes long.
 
-    The extension of another image format is replaced. Every other one is kept, and followed by the right one: a
-    picture that was uploaded as `page.html` is never saved as a web page.
+    Replace the extension of another image format. Append to any other extension, so that a browser never saves an
+    image uploaded as `page.html` as a web page.
     """
     name = filename.rstrip(". ")  # Windows drops them, and would see another extension
     stem, dot, ending = name.rpartition(".")

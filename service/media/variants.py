@@ -1,8 +1,8 @@
-"""The smaller pictures that people look at, made in the one decode that verifies a picture.
+"""Variants: smaller copies of an image, made in the same decode that verifies it.
 
-Upright as browsers show the original, in sRGB, without any metadata. A JPEG is decoded at the least scale that
-is large enough (libjpeg's own, an eighth to four), from all of its data; the thumbnail is made of the display size.
-An animation stays one in the display size.
+Variants are upright, in sRGB and without metadata. A JPEG is decoded at the smallest of libjpeg's scales (an eighth
+to four) that is large enough, from all of its data. The thumbnail is made from the display size. An animation stays
+animated in the display size.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ from .colour import in_srgb, profiles_of
 from .decoding import WORK, facts_of, frames_of, opened, orientation, shown_size, weight_of
 from .resizing import resized
 
-THUMB, DISPLAY = 320, 1080  # pixels, the longer side at most; a picture is never enlarged
+THUMB, DISPLAY = 320, 1080  # pixels of the longer side at most; images are never enlarged
 
 _QUALITY = 75
 _PLACEHOLDER = 32  # pixels: a BlurHash has 4 x 3 waves, and needs no more to find them

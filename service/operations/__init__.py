@@ -1,4 +1,4 @@
-"""What the service does with images and uploads, and how much of it at once.
+"""The operations on images and uploads, and the limits on memory, rate and time.
 
 It may import the domain, the machine, media, telemetry and the settings.
 """

@@ -1,4 +1,4 @@
-"""Memory, lent by weight: who is going to fill some asks first, and is turned away while too much is in use."""
+"""Memory budgets: an upload or decode reserves its memory first, and is rejected if too much is in use."""
 
 import asyncio
 from collections import deque
@@ -13,15 +13,15 @@ from service.telemetry.metrics import Lending
 from .patience import untimed
 
 _MOST_WAITING = 400
-# While others wait, what arrives more slowly keeps only what it fills, and asks again for the rest.
-_SLOW = 256 * 1024  # bytes a second
-_WINDOW = 2.0  # seconds that are looked at
+# While others wait, a body slower than this keeps only the memory that it fills, and must reserve the rest again.
+_SLOW = 256 * 1024  # bytes per second
+_WINDOW = 2.0  # seconds over which the speed is measured
 _LEAST = 64 * 1024  # bytes
 
 
 @dataclass(slots=True, eq=False)
 class Loan:
-    """What one has borrowed of a budget: `held` of the `weight` bytes that it is to fill."""
+    """A reservation in a budget: it needs `weight` bytes and holds `held` of them."""
 
     budget: "Budget"
     weight: int
@@ -31,9 +31,9 @@ class Loan:
     _mark: tuple[float, int] = (0.0, 0)
 
     async def metered(self, chunks: ByteStream) -> ByteStream:
-        """Yield the chunks of a body as they arrive. While others wait, a slow one holds what it has filled only.
+        """Yield the chunks of a body as they arrive. While others wait, a slow body holds only what it has filled.
 
-        Raises Unavailable when there is no room for more of it in time: what has arrived is lost then.
+        Raises Unavailable if it cannot reserve more memory in time; the received bytes are then lost.
         """
         self._begin()
         try:
@@ -51,11 +51,11 @@ class Loan:
         self._arriving, self._mark = True, (asyncio.get_running_loop().time(), self.received)
 
     def _filled(self) -> int:
-        # A buffer that is full takes twice its room.
+        # A full buffer doubles its size.
         return min(max(2 * self.received, _LEAST), self.weight)
 
     def spared(self, now: float) -> int:
-        """Return the bytes to take back, for they arrive too slowly; what arrives in time is measured anew."""
+        """Return how many bytes to take back from a slow body, and start the next measurement."""
         since, before = self._mark
         if not self._arriving or now - since < _WINDOW:
             return 0
@@ -65,13 +65,13 @@ class Loan:
 
 
 class Budget:
-    """So many bytes, lent in the order in which they are asked for. It belongs to one event loop.
+    """A budget of bytes, lent in the order of the requests. Not thread-safe: use it in one event loop.
 
-    `total` is how many there are, `refused` how often somebody has asked and got none.
+    `total` is its size in bytes, and `refused` counts the rejected requests.
     """
 
     def __init__(self, total: int, patience: float) -> None:
-        """Lend `total` bytes at most, and let nobody wait for more than `patience` seconds."""
+        """Create a budget of `total` bytes, where each request waits at most `patience` seconds."""
         self.total, self._free, self._patience = total, total, patience
         self.refused = 0
         self._loans: set[Loan] = set()
@@ -80,20 +80,20 @@ class Budget:
 
     @property
     def lent(self) -> int:
-        """Return how many bytes are in use now."""
+        """Return the number of bytes in use."""
         return self.total - self._free
 
     @property
     def lending(self) -> Lending:
-        """Return the counts, as they are now."""
+        """Return the current counts."""
         return Lending(self.total, self.lent, self.refused)
 
     @asynccontextmanager
     async def admitted(self, weight: int) -> AsyncIterator[Loan]:
-        """Hold so many bytes inside the block; what is heavier than the whole budget waits until it is alone.
+        """Reserve `weight` bytes for the block. A weight over the whole budget waits until it is alone.
 
-        The wait is not counted in the time that a request has. Raises Unavailable when they do not come free in
-        time, or too many wait for theirs already.
+        The wait does not count towards the request's time limit. Raises Unavailable if the bytes are not free in
+        time, or if too many requests already wait.
         """
         weight = min(weight, self.total)
         await self._borrow(weight)
@@ -106,9 +106,9 @@ class Budget:
             self._give(loan.held)
 
     async def refill(self, loan: Loan) -> None:
-        """Lend a loan again what was taken back. Who waits for that holds little, so no two wait for each other.
+        """Reserve again the bytes that were taken back. A waiting loan holds little, so that loans cannot deadlock.
 
-        Raises Unavailable as `admitted` does.
+        Raises Unavailable like `admitted`.
         """
         missing = loan.weight - loan.held
         await self._borrow(missing)
@@ -130,8 +130,8 @@ class Budget:
         except BaseException as gone:
             if turn.cancelled():
                 self._waiting.remove((weight, turn))
-                self._give(0)  # it may have kept lighter ones from theirs
-            else:  # its turn came in the same moment
+                self._give(0)  # it may have blocked smaller requests behind it
+            else:  # it got its bytes at the same moment
                 self._give(weight)
             if isinstance(gone, TimeoutError):
                 raise self._refusal() from gone
@@ -142,7 +142,7 @@ class Budget:
         return Unavailable("Too much is being uploaded at once.")
 
     def _take_back(self) -> None:
-        """Take back what arrives too slowly, now and then, for as long as somebody waits."""
+        """Take memory back from slow bodies, and repeat this regularly while requests wait."""
         loop = asyncio.get_running_loop()
         if self._look is not None:
             self._look.cancel()
@@ -157,11 +157,11 @@ class Budget:
         self._look = loop.call_later(_WINDOW / 4, self._take_back)
 
     def _give(self, weight: int) -> None:
-        """Take bytes back, and lend them to those whose turn it is."""
+        """Return bytes to the budget, and lend them to the next requests in the queue."""
         self._free += weight
         while self._waiting and self._waiting[0][0] <= self._free:
             weight, turn = self._waiting[0]
-            if turn.done():  # it is about to leave the queue by itself
+            if turn.done():  # cancelled: it is about to leave the queue itself
                 return
             self._waiting.popleft()
             self._free -= weight

@@ -1,4 +1,4 @@
-"""What all operations share: the ports, the limits, the clock; how keys and ids are made."""
+"""The depot: what all operations share, and how object keys and image IDs are created."""
 
 import asyncio
 import secrets
@@ -34,21 +34,21 @@ from service.telemetry.tracing import Tracer
 from .inspection import Inspected, Inspector
 from .pairing import Pairing
 
-UPLOADS = "uploads/"  # what the keys begin with that clients write to
-ORIGINAL = "original"  # the last part of an original's key; a variant's is its name
+UPLOADS = "uploads/"  # prefix of the keys that clients can write
+ORIGINAL = "original"  # last part of an original's key; the last part of a variant's key is its name
 
-_BATCH = 100  # images looked at together, where all are
+_BATCH = 100  # images per page when all images are read
 _CHECK_SECONDS = 5
-A_REQUEST = timedelta(minutes=1)  # none takes longer
-_TOO_LATE = A_REQUEST  # before its deadline an upload is left to sweep
+A_REQUEST = timedelta(minutes=1)  # upper bound of a request's duration
+_TOO_LATE = A_REQUEST  # before an upload's deadline no request continues it, because sweep is about to remove it
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """The upload that an idempotency key stands for, as it was first asked for.
+    """The upload of an idempotency key, as first requested.
 
-    `state` is that of its record, None where it has none yet. `first` is whether this request made the claim,
-    `ours` whether this process did.
+    `state` is the state of its record, or None if it has none yet. `first` tells whether this request made the
+    claim, and `ours` whether this process did.
     """
 
     upload: Upload
@@ -59,7 +59,7 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Depot:
-    """What all operations share: the ports, the limits, the clock, the counts, and how keys and ids are made."""
+    """The shared parts of all operations: ports, settings, limits, clocks, metrics, object keys and IDs."""
 
     objects: ObjectStore
     records: ImageRepository
@@ -73,25 +73,25 @@ class Depot:
     pairing: Pairing = field(init=False)
 
     def __post_init__(self) -> None:
-        """Begin to watch the clock, and make what is of this depot alone."""
+        """Create the clock and the pairing of this depot."""
         object.__setattr__(self, "times", SteadyClock(self.clock))
         object.__setattr__(self, "pairing", Pairing(self.objects, self.records))
 
     def new_upload(self, details: Details, expected: Expected) -> Upload:
-        """Return a fresh upload. Its id is a UUID of version 7 (RFC 9562) and sorts by time."""
+        """Return a new upload. Its ID is a version 7 UUID (RFC 9562), which sorts by time."""
         created = self.times.likely()
         milliseconds = (created - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
         image_id = str(uuid_utils.uuid7(nanoseconds=milliseconds * 1_000_000))
         return Upload(image_id, details, expected, created, self.expiry())
 
     async def claimed(self, operation: str, key: str, upload: Upload) -> Claimed:
-        """Return what a user's idempotency key stands for: this new upload, or what an equal request began before.
+        """Claim an idempotency key for this new upload, or return the upload that an equal request claimed before.
 
-        Nothing is written before that is decided, and whoever has the key then works on the very same upload, one
-        after the other or at once: only one can publish it. So nothing has to be released when a request fails, or
-        the process dies: the next one goes on.
+        Call it before you write anything else. All requests with the key then work on the same upload, and only one
+        can publish it. So the key is no lock that a failed request must release: the next request continues.
 
-        Raises IdempotencyMismatch, and ImageGone when it was deleted, cancelled, or left unfinished for too long.
+        Raises IdempotencyMismatch for another request, and ImageGone if the upload was deleted, cancelled or left
+        unfinished for too long.
         """
         claim = self._claim(operation, key, upload)
         counts = await self.records.claim(claim)
@@ -102,7 +102,7 @@ class Depot:
         created_at, expires_at = counts.created_at, counts.upload_expires_at
         upload = replace(upload, image_id=counts.image_id, created_at=created_at, expires_at=expires_at)
         found = await self.records.upload(upload.image_id)
-        # Until its deadline a record outlives everything, so without one before that there never was any.
+        # A record stays until its deadline at least. So before the deadline, no record means that none was stored.
         swept = found is None and self.is_left_to_sweep(upload)
         if swept or (found and found.state is State.DELETED):
             raise ImageGone("It was deleted, or never finished: use a new key to upload it again.")
@@ -115,40 +115,40 @@ class Depot:
         return Claim(upload.details.user_id, key, asked, self.process, *decided)
 
     def is_left_to_sweep(self, upload: Upload) -> bool:
-        """Return whether it is too late to go on with an upload: sweep may come to it before that is done."""
+        """Return whether it is too late to continue an upload, because sweep may remove it at the same time."""
         return self.times.latest() >= upload.deadline - _TOO_LATE
 
     def expiry(self) -> datetime:
-        """Return when a link that is signed now dies: at a full second, since S3 counts no finer."""
+        """Return the expiry time of a link signed now, rounded up to a second, the precision of S3."""
         ends = self.times.latest() + timedelta(seconds=self.settings.upload_ttl)
         return ends.replace(microsecond=0) + timedelta(seconds=ends.microsecond > 0)
 
     def earliest_purge(self) -> datetime:
-        """Return until when a tombstone that is made now stays at least: every retry of its request is over then.
+        """Return the earliest time to purge a tombstone created now: after all retries of its request.
 
-        A retry that found none would take the image for one that was never there.
+        A retry that finds no tombstone would assume that the image never existed.
         """
         return self.times.latest() + 2 * A_REQUEST
 
     def upload_key(self, image_id: str) -> str:
-        """Return the key that the client's link writes to. It is never served."""
+        """Return the key that the client's upload link writes to. The service never serves it."""
         return f"{UPLOADS}{image_id}"
 
     def sealed_key(self, image_id: str) -> str:
-        """Return a new key that nobody outside can write to, for one attempt at publishing."""
+        """Return a new sealed key, which no client can write to, for one attempt to publish."""
         return f"images/{image_id}/{secrets.token_hex(8)}/{ORIGINAL}"
 
     def note(self, image: Image | Original | Upload) -> bytes:
-        """Return the note that is kept with an image's original, or with what will be one."""
+        """Return the encoded note of an original, or of an upload before it is published."""
         said = Note(image.image_id, image.details, image.created_at, image.created_at)
         if isinstance(image, Image):
             said = replace(said, updated_at=image.updated_at, sha256=image.content.sha256)
         return encoded(said)
 
     async def check_quota(self, user_id: str, more: int) -> None:
-        """Raise QuotaExceeded when so many bytes more are more than a user may have.
+        """Raise QuotaExceeded if `more` bytes would exceed the user's quota.
 
-        Requests at once may each find room that there is but once: the quota is passed by them at most.
+        Concurrent requests can each pass the check and together exceed the quota by their own sizes.
         """
         quota = self.settings.user_quota_bytes
         if quota and await self.records.usage(user_id) + more > quota:
@@ -157,22 +157,22 @@ class Depot:
     async def states(self) -> dict[str, str]:
         """Return "ok" or "unavailable" for each backend, within 5 seconds.
 
-        A storage that belongs to another database is unavailable, too; `pairing` tells of it then.
+        A storage that belongs to another database is also unavailable; `pairing.told` then has the reason.
         """
         failures = await self.failures()
         return {name: "unavailable" if name in failures else "ok" for name in ("database", "storage")}
 
     async def failures(self) -> dict[str, BaseException]:
-        """Return why "database" and "storage" are unavailable, of those that are, within 5 seconds."""
+        """Return the failures of "database" and "storage" by name, within 5 seconds. Omit those available."""
         checks = (self.records.check(), self.objects.check(), self.pairing.check(fresh=True))
         timed = (asyncio.wait_for(check, _CHECK_SECONDS) for check in checks)
         database, storage, pairing = await asyncio.gather(*timed, return_exceptions=True)
-        # The pairing asks both: of a backend that does not answer it, that backend's own check tells.
+        # The pairing calls both backends. If one does not answer, that backend's own check reports it.
         failed = {"database": database, "storage": storage or (isinstance(pairing, DepotMismatch) and pairing)}
         return {name: failure for name, failure in failed.items() if isinstance(failure, BaseException)}
 
     async def everything(self) -> AsyncIterator[Sequence[Image]]:
-        """Yield all published images, newest first, so many at a time."""
+        """Yield all published images in pages, newest first."""
         after: Position | None = None
         while True:
             page = await self.records.find(ImageQuery(), after, _BATCH)
@@ -182,17 +182,14 @@ class Depot:
             after = page.next
 
     async def whole(self, key: str) -> bytes:
-        """Return an object's bytes; of one that is larger than a picture may be, enough to tell.
-
-        Raises ObjectMissing.
-        """
+        """Return an object's bytes, at most one more than the size limit. Raises ObjectMissing."""
         return await self.objects.read(key, self.settings.max_image_bytes + 1)
 
     async def erase(self, image_id: str, *, keep: Collection[str] = (), before: datetime | None = None) -> bool:
-        """Remove every object of an image or upload, but for those with the keys `keep`. Repeatable.
+        """Delete all objects of an image or upload, except the keys in `keep`. Safe to retry.
 
-        With `before` only those that were there by then, and what its link has taken whenever that was. Returns
-        whether nothing but `keep` is left.
+        With `before`, delete only sealed objects older than that, and the client's uploaded bytes of any age.
+        Return whether nothing but `keep` is left.
         """
         found = [each async for each in self.objects.list(f"images/{image_id}/") if each.key not in keep]
         old = [each.key for each in found if before is None or each.modified_at < before]
@@ -200,12 +197,12 @@ class Depot:
         return len(old) == len(found)
 
     async def erase_beside(self, sealed_key: str) -> None:
-        """Remove what is under a sealed key and beside it: all that one attempt at publishing wrote. Repeatable."""
+        """Delete all objects of one attempt to publish: those under a sealed key and beside it. Safe to retry."""
         beside = self.objects.list(sealed_key.removesuffix(ORIGINAL))
         await self.objects.delete(*[each.key async for each in beside])
 
     def puts(self, image: Image, made: Inspected, *, original: bool) -> list[Awaitable[None]]:
-        """Return the writes of an image's objects: its variants, and before them the `original` if asked for."""
+        """Return the writes of an image's variants, preceded by the write of its original if `original` is true."""
         content, put = image.content, self.objects.put
         first = []
         if original:
@@ -216,13 +213,13 @@ class Depot:
 
 
 def sealed(upload: Upload, made: Inspected, key: str) -> Image:
-    """Return the image that an upload becomes, with its original under this key and its variants beside that."""
+    """Return the image that an upload becomes. Its original has this key, and its variants have keys beside it."""
     variants = variants_beside(key, made)
     return Image(upload.image_id, upload.details, made.content, key, upload.created_at, upload.created_at, variants)
 
 
 def variants_beside(key: str, made: Inspected) -> tuple[Variant, ...]:
-    """Return what is known of variants, each under a key beside this one."""
+    """Return the variants of an inspected image, with keys beside this one."""
     place = key.removesuffix(ORIGINAL)
     return tuple(
         Variant(name, f"{place}{name}", each.content_type, each.width, each.height)
@@ -231,7 +228,7 @@ def variants_beside(key: str, made: Inspected) -> tuple[Variant, ...]:
 
 
 async def batched(objects: AsyncIterator[StoredObject], size: int) -> AsyncIterator[list[StoredObject]]:
-    """Yield the objects, so many at a time."""
+    """Yield the objects in batches of `size`. The last batch can be smaller or empty."""
     batch: list[StoredObject] = []
     async for each in objects:
         batch.append(each)
@@ -242,9 +239,9 @@ async def batched(objects: AsyncIterator[StoredObject], size: int) -> AsyncItera
 
 
 async def together(*writes: Awaitable[None]) -> None:
-    """Do all of it at once, and raise what the first that failed raised, when all have ended.
+    """Run all writes concurrently, wait until all have ended, and then raise the first error.
 
-    So no write arrives after its undoing.
+    So no write arrives after its cleanup.
     """
     for outcome in await asyncio.gather(*writes, return_exceptions=True):
         if isinstance(outcome, BaseException):

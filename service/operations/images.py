@@ -1,4 +1,4 @@
-"""Published images: putting them there, finding them, giving them out, changing and deleting them."""
+"""Operations on images: upload, find, read, link, edit and delete."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -30,13 +30,13 @@ from . import undoing
 from .depot import Claimed, Depot, sealed, together
 from .inspection import Inspected
 
-# For so long another process's request is taken to be at work; then it is joined, which is safe at any time. So is
-# one that begins later than now, by a clock that is ahead of ours.
+# Time for which another process's request counts as in progress. After that this process continues its upload,
+# which is always safe. The same applies to a request from the future, because the clocks of processes differ.
 _UNDER_WAY = timedelta(seconds=2)
 
 
 class ImageService:
-    """The operations on images. Everything raises Unavailable when a backend does not answer."""
+    """The operations on images. Every method raises Unavailable if a backend does not answer."""
 
     def __init__(self, depot: Depot) -> None:
         self._depot = depot
@@ -52,11 +52,11 @@ class ImageService:
         strip_location: bool = False,
         idempotency_key: str | None = None,
     ) -> Image:
-        """Verify, store and publish a picture whose bytes are here, and return it once it is durable.
+        """Verify, store and publish an image, and return it when it is durable.
 
-        With a key it is repeatable for 24 hours, and returns the image as it was first published.
-        Raises what `Inspector.inspected` raises, and QuotaExceeded; no object is stored then. With a key also what
-        `Depot.claimed` raises, and InFlight.
+        With a key it is safe to retry for 24 hours, and returns the image as first published. Raises QuotaExceeded
+        and the errors of `Inspector.inspected` before it stores an object. With a key it also raises InFlight and
+        the errors of `Depot.claimed`.
         """
         looking = self._depot.inspector.inspected(data, declared_type, strip_location=strip_location)
         if idempotency_key is not None:
@@ -70,14 +70,15 @@ class ImageService:
     async def _begun(
         self, details: Details, data: bytes, looking: Awaitable[Inspected]
     ) -> tuple[Upload, Inspected]:
-        """Store the record of an upload while its bytes are being looked at, and return it with what they are.
+        """Store the record of an upload while its bytes are decoded, and return both results.
 
-        So it costs no time, though it comes before every object. What does not begin like a picture gets none. The
-        record of another that is refused is left to sweep, and the refusal does not wait for it.
+        The record must exist before any object, and storing it in parallel costs no time. Bytes that do not begin
+        like an image get no record. If decoding fails, sweep removes the record, and the error does not wait for
+        it.
         """
         content_type = media.sniff(bytes(data[:64]))
         if content_type is None:
-            await looking  # says what is wrong
+            await looking  # raises the error
         expected = Expected("PUT", content_type or media.UNKNOWN_TYPE, len(data))
         upload = self._depot.new_upload(details, expected)
 
@@ -96,8 +97,8 @@ class ImageService:
         return upload, made
 
     async def _upload_once(self, key: str, details: Details, made: Inspected) -> Image:
-        # In one process equal requests take turns: they get the first one's answer in place of a conflict, and who
-        # finds a claim of this process unfinished knows that it failed.
+        # In one process equal requests run one after the other, so that they return the first response instead of a
+        # conflict. A request that finds an unfinished claim of its own process therefore knows that it failed.
         async with self._turns.setdefault((details.user_id, key), asyncio.Lock()):
             claimed = await self._depot.claimed("upload_image", key, self._new_upload(details, made.content))
             if claimed.state is State.READY:
@@ -110,28 +111,28 @@ class ImageService:
                 image = await self._publish_once(claimed, made)
         if image is None:
             raise ImageGone("It was deleted, or never finished: use a new key to upload it again.")
-        # It may have been edited since.
+        # Undo later edits, because a retry returns the first response.
         return replace(image, details=details, updated_at=image.created_at)
 
     async def _publish_once(self, claimed: Claimed, made: Inspected) -> Image | None:
-        """Publish what a key stands for, or return the image that another request published; None if it is gone.
+        """Publish the upload of a key, or return the image that another request published; None if it was deleted.
 
-        What fails here leaves the upload pending, for the next request with the key, or for sweep.
+        A failure leaves the upload pending, for the next request with the key or for sweep.
         """
         await self._depot.check_quota(claimed.upload.details.user_id, made.content.file_size)
         if claimed.state is None:
             await self._records.begin(claimed.upload)
-        # Another request with the key may have begun meanwhile, and die before it removes its copy: sweep looks.
+        # Not settled, because another request with the key may die before it removes its copy: sweep must check.
         return await self._publish(claimed.upload, made, settled=False)
 
     async def _publish(self, upload: Upload, made: Inspected, *, settled: bool) -> Image | None:
-        """Write a picture's objects, and publish it; return what is published then, None if it is gone.
+        """Write the objects of an image and publish it. Return the published image, or None if it was deleted.
 
-        Its record is there before them, and leads sweep to them, whatever happens here.
+        The record must exist before, so that sweep finds the objects after any failure.
         """
         image = sealed(upload, made, self._depot.sealed_key(upload.image_id))
         async with undoing.unless_done(self._depot, image.object_key):
-            # The original goes first, being the longest.
+            # The original starts first, because it takes longest.
             await together(*self._depot.puts(image, made, original=True), self._records.prepare(upload))
         published = await self._records.publish(image, settled=settled)
         if published is None or published.object_key != image.object_key:
@@ -143,25 +144,25 @@ class ImageService:
         return self._depot.new_upload(details, expected)
 
     async def image(self, image_id: str, viewer: str | None) -> Image:
-        """Return a published image that this user sees (None sees everything). Raises NotFound."""
+        """Return a published image. Raises NotFound, also if `viewer` may not see it. None may see all images."""
         image = await self._records.image(image_id)
         if image is None or not image.details.visible_to(viewer):
             raise NotFound("There is no image with this id.")
         return image
 
     async def find(self, query: ImageQuery, after: Position | None, limit: int) -> Page:
-        """Return a page of published images, newest first; see `ImageRepository.find` for when it is full."""
+        """Return a page of published images, newest first. A page can be short: see `ImageRepository.find`."""
         return await self._records.find(query, after, limit)
 
     async def read(self, image: Image, start: int = 0, stop: int | None = None) -> ByteStream:
-        """Return the picture's bytes from `start` up to `stop`, in chunks. Raises ObjectMissing."""
+        """Return the original's bytes from `start` (inclusive) to `stop` (exclusive). Raises ObjectMissing."""
         return await self._objects.open(image.object_key, start, stop)
 
     async def links(self) -> "Links":
-        """Return what links to pictures, as of now.
+        """Return a signer of links to images, valid now.
 
-        A link is the same for a whole window of `url_ttl` seconds, and works for at least another window after
-        that, so that browsers and CDNs can cache by URL.
+        A link stays identical within a window of `url_ttl` seconds, and remains valid for one more window, so that
+        browsers and CDNs can cache by URL.
         """
         window = self._depot.settings.url_ttl
         opened = int(self._depot.clock().timestamp()) // window * window
@@ -180,18 +181,18 @@ class ImageService:
         tags: tuple[str, ...] | None = None,
         visibility: Visibility | None = None,
     ) -> Image:
-        """Change what is said about an image; None leaves a detail as it is. Repeatable.
+        """Edit the metadata of an image. A field that is None does not change. Safe to retry.
 
-        Raises NotFound (also for what the `viewer` does not see) and Forbidden, and PreconditionFailed where
-        `unless_changed` does not hold of the image as it is. Two edits at once both take effect, one after the
-        other.
+        Raises NotFound (also if `viewer` may not see the image), Forbidden unless `caller` owns it, and
+        PreconditionFailed if `unless_changed` returns false for the current image. Concurrent edits all take
+        effect, one after the other.
         """
         while True:
             seen = await self.image(image_id, viewer)
             _check_owner(seen.details, caller)
             if not unless_changed(seen):
                 raise PreconditionFailed("It has been changed since: look at it again.")
-            # Strictly later than before, so that every state of the details has a time of its own.
+            # Strictly later than before, so that each version of the metadata has its own time, and its own ETag.
             updated_at = max(self._depot.clock(), seen.updated_at + timedelta(milliseconds=1))
             details = replace(
                 seen.details,
@@ -212,10 +213,10 @@ class ImageService:
         viewer: str | None,
         unless_changed: Callable[[Image], bool] | None = None,
     ) -> None:
-        """Delete an image for good. Acknowledged means gone: what is left of it is swept.
+        """Delete an image permanently. It is not visible any more when this returns; sweep removes any remains.
 
-        Raises NotFound (also the second time, and for what the `viewer` does not see) and Forbidden, and
-        PreconditionFailed where `unless_changed` does not hold of the image as it is.
+        Raises NotFound (also on a second call, and if `viewer` may not see the image), Forbidden unless `caller`
+        owns it, and PreconditionFailed if `unless_changed` returns false for the current image.
         """
         upload = await self._records.upload(image_id)
         if upload is None or upload.state is not State.READY or not upload.details.visible_to(viewer):
@@ -223,7 +224,8 @@ class ImageService:
         _check_owner(upload.details, caller)
         if unless_changed is not None and not unless_changed(await self.image(image_id, viewer)):
             raise PreconditionFailed("It has been changed since: look at it again.")
-        # As long as a request with the same idempotency key would go on with an upload that has no record.
+        # Keep the tombstone while a request with the same idempotency key would continue an upload without a
+        # record.
         deadline = max(self._depot.earliest_purge(), upload.deadline)
         if not await self._records.retire(image_id, {State.READY}, deadline):
             raise NotFound("There is no image with this id.")
@@ -232,17 +234,17 @@ class ImageService:
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Links to pictures, of one moment."""
+    """A signer of links to images, for one moment."""
 
     downloads: Downloads
 
     @property
     def expires_at(self) -> datetime:
-        """Return when they stop working."""
+        """Return the time when the links expire."""
         return self.downloads.expires_at
 
     def original(self, image: Image) -> str:
-        """Return a link to the picture as it was uploaded."""
+        """Return a link to the original."""
         return self.downloads.url(image.object_key, image.content.content_type, disposition("inline", image))
 
     def variant(self, variant: Variant) -> str:
@@ -251,7 +253,7 @@ class Links:
 
 
 def disposition(kind: str, image: Image) -> str:
-    """Return the Content-Disposition of an original. Its file name has an extension of what the bytes are."""
+    """Return the Content-Disposition of an original. The file extension follows the detected media type."""
     return content_disposition(kind, download_name(image.details.filename, image.content.content_type))
 
 

@@ -1,4 +1,4 @@
-"""Finding out what bytes are, off the event loop, and no more of them at a time than memory has room for."""
+"""Inspection: decode images in threads, only as many at a time as memory allows."""
 
 import asyncio
 import hashlib
@@ -24,17 +24,17 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-_AT_ONCE = 2  # more threads than cores gain nothing
-_BODY_PATIENCE = 20.0  # seconds for a picture to be let in: one that waits takes no memory
-_DECODE_PATIENCE = 8.0  # seconds for one that is here already
-_BODIES_SHARE = 4  # one part in four of the memory that is not the process's own
-_PROCESS = 96 * memory.MIB  # what the process takes when idle (64), and the encoders of variants
-_LULL = 1.0  # seconds without a decode, after which free memory is given back
+_AT_ONCE = 2  # because more threads than cores gain nothing
+_BODY_PATIENCE = 20.0  # seconds to wait before an image is received, when it takes no memory yet
+_DECODE_PATIENCE = 8.0  # seconds to wait before an image in memory is decoded
+_BODIES_SHARE = 4  # bodies get one quarter of the memory that the process itself does not need
+_PROCESS = 96 * memory.MIB  # memory of the idle process (64 MiB) and of the encoders of variants
+_LULL = 1.0  # seconds without a decode until free memory is returned to the system
 
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
-    """A picture that may be published: its bytes, what they are, and what people look at first, by name."""
+    """A verified image: its bytes, its properties and its variants by name."""
 
     data: bytes
     content: Content
@@ -42,10 +42,10 @@ class Inspected:
 
 
 class Inspector:
-    """Reads pictures. One for the process, since what it bounds (its `budgets`) is the process's memory."""
+    """Decodes images. Create one for each process, because its `budgets` limit the memory of the process."""
 
     def __init__(self, settings: Settings, limit: memory.Limit | None = None) -> None:
-        """Keep to what the settings say, and to a limit of the whole process, where there is one."""
+        """Use the limits of the settings, and the memory limit of the process if it has one."""
         self._settings, self._max_bytes = settings, settings.max_image_bytes
         self._max_pixels = settings.max_pixels
         self._encoding: media.Encoding = "avif" if settings.variant_format == "avif" else "webp"
@@ -58,13 +58,13 @@ class Inspector:
         self._lull: asyncio.TimerHandle | None = None
 
     def lending(self) -> dict[str, Lending]:
-        """Return what each budget has lent, by its name."""
+        """Return the counts of each budget, by name."""
         return {name: budget.lending for name, budget in self.budgets.items()}
 
     def admitted(self, size: int | None) -> AbstractAsyncContextManager[Loan]:
-        """Return a context in which a picture of so many bytes may be held in memory; None is any picture.
+        """Return a context that reserves memory for an image of `size` bytes, or for the largest image if None.
 
-        Enter it before reading the first of them. Raises Unavailable when too many are held already.
+        Enter it before you read the first byte. Raises Unavailable if uploads already use too much memory.
         """
         return self._bodies.admitted(min(size or self._max_bytes, self._max_bytes))
 
@@ -77,12 +77,12 @@ class Inspector:
         size: int | None = None,
         strip_location: bool = False,
     ) -> Inspected:
-        """Return what the bytes are, having decoded them whole, and their variants. Repeatable; changes nothing.
+        """Decode an image completely, and return its properties and variants. Stores nothing; safe to retry.
 
-        `declared` is the media type that the client said, `sha256` and `size` (bytes) what was promised. With
-        `strip_location` the bytes that come back have no place in them, or it is InvalidImage.
-        Raises TooLarge, UnsupportedImage, InvalidImage or TypeMismatch; Unavailable when too much is being decoded,
-        or where the machine has not the memory to decode it: that is no verdict on the picture.
+        `declared`, `sha256` and `size` (bytes) are the client's declaration. With `strip_location` the returned
+        bytes have no GPS location; an image from which it cannot be removed raises InvalidImage. Raises TooLarge,
+        UnsupportedImage, InvalidImage and TypeMismatch. Raises Unavailable if too many images are being decoded or
+        the machine has too little memory; the image can still be valid.
         """
         if len(data) > self._max_bytes:
             raise TooLarge(f"A picture may have {self._max_bytes:,} bytes.")
@@ -94,7 +94,8 @@ class Inspector:
             if not memory.is_free(weight):
                 raise self._short(weight)
             room.callback(self._rest)
-            # A thread cannot be cancelled: what it holds is free when it has ended, not when its client has left.
+            # A thread cannot be cancelled, so its memory is free only when it has ended, even if the client is
+            # gone.
             work = self._read(data, declared, sha256, size, strip_location=strip_location)
             try:
                 return await asyncio.shield(asyncio.create_task(_within(room.pop_all(), work)))
@@ -102,7 +103,7 @@ class Inspector:
                 raise self._short(weight) from error
 
     def _check_room(self, weight: int) -> None:
-        """Raise Unavailable for a decode that would take more memory than the process may."""
+        """Raise Unavailable if the decode needs more memory than the process may use."""
         if self._limit is not None and weight > self._room:
             room, size = _mib(self._room), _mib(self._limit.size)
             raise self._short(weight, f"the server has {room} for it, of {size} ({self._limit.source})")
@@ -117,7 +118,7 @@ class Inspector:
         )
 
     def _rest(self) -> None:
-        """Give memory back once nothing has been decoded for a while; in between that would only cost time."""
+        """Schedule the return of free memory to the system for when decoding pauses, because it costs time."""
         loop = asyncio.get_running_loop()
         if self._lull:
             self._lull.cancel()
@@ -150,9 +151,9 @@ class Inspector:
 
 
 def _body_memory(settings: Settings, limit: memory.Limit | None) -> int:
-    """Return how many bytes all uploads together may hold: a quarter at most of what the process may take.
+    """Return the memory budget of all uploads together in bytes: at most a quarter of the process's limit.
 
-    Where that is less than one picture may have, it is one picture.
+    If a quarter is less than the largest image, the budget is the size of the largest image.
     """
     if limit is None:
         return settings.body_memory
@@ -160,10 +161,10 @@ def _body_memory(settings: Settings, limit: memory.Limit | None) -> int:
 
 
 def _room(settings: Settings, limit: memory.Limit | None, bodies: int) -> int:
-    """Return how many bytes one decode may take: what the process may, less what it takes besides.
+    """Return the memory limit of one decode in bytes: the process's limit minus its other memory.
 
-    That is the process itself and the other bodies: the picture's own bytes count as its decode's. Where there is
-    next to nothing, small pictures are taken all the same.
+    The other memory is the idle process and all other bodies; an image's own bytes count as part of its decode. At
+    least an eighth of the limit remains, so that small images always work.
     """
     if limit is None:
         return sys.maxsize
@@ -172,9 +173,9 @@ def _room(settings: Settings, limit: memory.Limit | None, bodies: int) -> int:
 
 
 def _needed_limit(settings: Settings, weight: int) -> int:
-    """Return the least memory for the process, in bytes, with which there is room to decode so many."""
+    """Return the smallest memory limit of the process, in bytes, that allows a decode of `weight` bytes."""
     beside = settings.body_memory - settings.max_image_bytes
-    # Either all that uploads may hold fits a share of it, or they have that share and the decode the rest.
+    # Either the configured budget of uploads fits their share, or uploads use their share and the decode the rest.
     shared = -(-(weight - settings.max_image_bytes) * _BODIES_SHARE // (_BODIES_SHARE - 1))
     return _PROCESS + max(min(weight + max(beside, 0), shared), weight)
 

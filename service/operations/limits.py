@@ -1,4 +1,4 @@
-"""How often one user may write. Pure: it counts in memory, by a clock that is given."""
+"""The rate limit of each user's writes. Pure: it counts in memory and takes its clock as an argument."""
 
 import math
 import time
@@ -12,22 +12,22 @@ _MOST_USERS = 10_000  # remembered; about 1 MB
 
 
 class RateLimiter:
-    """A token bucket for each user: it holds a minute's writes, and fills up evenly.
+    """A token bucket for each user. It holds the writes of one minute and refills evenly.
 
-    Each process counts for itself. Users beyond the most that are remembered are forgotten, the one that was quiet
-    for longest first: a bucket that nobody has drawn from for a minute is full, as a new one is.
+    Each process counts separately. Beyond `most_users` it drops the bucket that was idle for longest: a bucket that
+    is idle for a minute is full, like a new one.
     """
 
     def __init__(
         self, per_minute: int, clock: Callable[[], float] = time.monotonic, most_users: int = _MOST_USERS
     ) -> None:
-        """Allow so many writes a minute; 0 is no limit. `clock` counts seconds, forwards only."""
+        """Allow `per_minute` writes per user; 0 means no limit. `clock` returns monotonic seconds."""
         self._interval = _MINUTE / per_minute if per_minute else 0.0
         self._clock, self._most = clock, most_users
         self._full_at: OrderedDict[str, float] = OrderedDict()  # when a user's bucket is full again
 
     def admit(self, user: str) -> None:
-        """Count a write. Raises TooManyRequests, with when to try again; what is refused does not count."""
+        """Count a write. Raises TooManyRequests with the time to retry; a rejected write does not count."""
         if not self._interval:
             return
         now = self._clock()

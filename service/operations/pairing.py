@@ -1,7 +1,7 @@
-"""Whether the database and the storage belong together: both keep the depot's ID.
+"""The check that the database and the storage belong to the same depot. Both store the depot's ID.
 
-With a database that is empty, or another depot's, every object looks like an orphan, and with another storage every
-image looks lost. So a pair that does not match is refused before anything is cleaned up, repaired or written.
+With an empty or wrong database every object looks like an orphan, and with a wrong storage every image looks lost.
+So the service refuses a mismatch before it cleans up, repairs or writes anything.
 """
 
 import json
@@ -12,11 +12,11 @@ from service.domain.errors import DepotMismatch, ObjectMissing, Unavailable
 from service.domain.model import Image, ImageQuery
 from service.domain.ports import ImageRepository, ObjectStore
 
-# The object that keeps the ID in the storage: hidden, but below `images/`, so that a copy of those has it, too.
+# Key of the object with the depot's ID. It is hidden, but below `images/`, so that a copy of `images/` includes it.
 MARK = "images/.depot"
 
-_SAMPLE = 20  # images, or IDs of objects, that are looked at where only one side has an ID
-_MOST = 1024  # bytes of the mark
+_SAMPLE = 20  # images or objects to check if only one side has an ID
+_MOST = 1024  # bytes, the largest size of the object with the ID
 _sealed = re.compile(r"images/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/[0-9a-f]{16}/[a-z]+").fullmatch
 
 _RECOVER = "or build the database again from the storage with `pixdepot recover`"
@@ -27,7 +27,7 @@ _SETTINGS = (
 
 
 class Pairing:
-    """Compares the IDs, gives one to a depot that has none yet, and remembers the result."""
+    """Compares the two IDs, assigns an ID to a new depot, and caches the result."""
 
     def __init__(self, objects: ObjectStore, records: ImageRepository) -> None:
         self._objects, self._records = objects, records
@@ -35,9 +35,9 @@ class Pairing:
         self._mismatch: DepotMismatch | None = None
 
     async def check(self, *, fresh: bool = False, write: bool = True) -> None:
-        """Raise DepotMismatch unless both belong together; ask them again only if `fresh`, or before they matched.
+        """Raise DepotMismatch unless the database and the storage belong together. Safe to retry.
 
-        Without `write` no ID is stored. Repeatable.
+        Use the cached result after a match, unless `fresh`. Without `write`, store no ID.
         """
         if self._is_paired and not fresh:
             return
@@ -49,24 +49,24 @@ class Pairing:
         self._mismatch = None
 
     async def check_storage(self) -> None:
-        """Raise DepotMismatch where the storage is another depot's; one without an ID may be filled."""
+        """Raise DepotMismatch if the storage belongs to another depot. Accept a storage without an ID."""
         self._compared(await self._records.identity(), await self._marked())
 
     @property
     def told(self) -> str:
-        """Return what clients are told of a mismatch; empty where none is known."""
+        """Return the error detail of a known mismatch for clients, or an empty string."""
         return "" if self._mismatch is None else f"{self._mismatch.title}: the operator must repair it."
 
     def check_writable(self) -> None:
-        """Raise Unavailable where a mismatch is known. Asks nobody, so it costs a request nothing."""
+        """Raise Unavailable if a mismatch is known. It calls no backend, so it is free for every request."""
         if self._mismatch is not None:
             raise Unavailable(self.told)
 
     async def join(self, *, force: bool = False) -> None:
-        """Make both belong together, so that a new database is rebuilt from the storage.
+        """Pair the database with the storage, before `recover` rebuilds the database from the storage.
 
-        A database that knows no image takes the storage's ID. Raises DepotMismatch for one that does, unless both
-        match, or with `force`.
+        A database without images takes the storage's ID. For a database with images, raises DepotMismatch unless
+        the IDs match or `force` is set.
         """
         try:
             await self.check(fresh=True)
@@ -85,7 +85,7 @@ class Pairing:
         self._is_paired, self._mismatch = True, None
 
     async def _compare(self, *, write: bool) -> bool:
-        """Return whether both have the same ID; give it to those that have none, if they belong together."""
+        """Return whether both have the same ID. If they belong together, store the ID where it is missing."""
         kept, marked = await self._records.identity(), await self._marked()
         if self._compared(kept, marked):
             return True
@@ -98,7 +98,7 @@ class Pairing:
         return identity == (marked or identity)
 
     def _compared(self, kept: str | None, marked: str | None) -> bool:
-        """Return whether both have the same ID. Raises DepotMismatch where they have two."""
+        """Return whether both have the same ID. Raises DepotMismatch if the IDs differ."""
         if kept and marked and kept != marked:
             raise DepotMismatch(
                 f"The database belongs to the depot {kept}, the storage to {marked}: {_SETTINGS}; restore the one "
@@ -107,7 +107,7 @@ class Pairing:
         return bool(kept) and kept == marked
 
     async def _check_known(self) -> None:
-        """Raise DepotMismatch unless what the one has is known to the other, at least some of it."""
+        """Raise DepotMismatch unless the database and the storage have at least some images in common."""
         images = await self._newest()
         if images:
             if await self._are_lost(images):
@@ -127,7 +127,7 @@ class Pairing:
         return (await self._records.find(ImageQuery(), None, _SAMPLE)).images
 
     async def _are_lost(self, images: tuple[Image, ...]) -> bool:
-        """Return whether the storage has none of these images, and some were not just deleted meanwhile."""
+        """Return whether the storage has none of these images, not counting images deleted meanwhile."""
         lost = False
         for each in images:
             try:
@@ -142,7 +142,7 @@ class Pairing:
         return await self._records.upload(image_id) is not None or await self._records.is_deleted(image_id)
 
     async def _stored_ids(self) -> set[str]:
-        """Return the IDs of some images that have objects."""
+        """Return the IDs of a sample of the images in the storage."""
         found: set[str] = set()
         async for each in self._objects.list("images/"):
             if key := _sealed(each.key):
@@ -152,7 +152,7 @@ class Pairing:
         return found
 
     async def _marked(self) -> str | None:
-        """Return the storage's ID; None where it has none."""
+        """Return the storage's ID, or None if it has none."""
         try:
             found = json.loads(await self._objects.read(MARK, _MOST))
             return str(found["depot_id"])

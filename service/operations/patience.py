@@ -1,4 +1,4 @@
-"""Waits that are not counted in the time that a request has. Standard library only."""
+"""Waits that do not count towards a request's time limit. Standard library only."""
 
 import asyncio
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ _limit: ContextVar[asyncio.Timeout | None] = ContextVar("limit", default=None)
 
 @contextmanager
 def limited(limit: asyncio.Timeout) -> Iterator[None]:
-    """Let what is waited for inside the block, in this task, stop this limit."""
+    """Make this the time limit that `untimed` pauses in the block, in this task."""
     token = _limit.set(limit)
     try:
         yield
@@ -20,7 +20,7 @@ def limited(limit: asyncio.Timeout) -> Iterator[None]:
 
 @contextmanager
 def untimed() -> Iterator[None]:
-    """Let the request's time stand still inside the block, where a request has any."""
+    """Pause the request's time limit in the block, if it has one."""
     limit, clock = _limit.get(), asyncio.get_running_loop().time
     when = limit.when() if limit else None
     if limit is None or when is None:

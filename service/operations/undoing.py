@@ -1,8 +1,8 @@
-"""Cleaning up after an operation: at once as far as that is quick, by sweep in any case.
+"""Cleanup after an operation: immediate if it is quick, otherwise by sweep.
 
-Two rules make it safe to fail at this, or to be cut off. No object is written before a record with a deadline leads
-to it; and a record is forgotten only after its objects are gone. So an answer that is decided never waits for its
-cleanup: within a request the work is noted, and `Api.dispatch` does all of it together when the answer stands.
+Two rules make it safe to fail or to be interrupted: a record with a deadline exists before any of its objects, and
+a record is purged only after its objects. So a response does not depend on its cleanup: a request only registers
+cleanup work, and `Api.dispatch` runs all of it after the response is decided.
 """
 
 import asyncio
@@ -18,8 +18,8 @@ from .depot import Depot
 
 logger = logging.getLogger(__name__)
 
-# For everything that one request leaves: its client waits for so long at most. Where the request failed, a backend
-# may have taken all of its time already, and is not likely to do better.
+# Time limit of a request's whole cleanup, because the client waits for it. It is shorter after a failure, because a
+# backend that has just failed is likely to fail again.
 _SECONDS, _SECONDS_AFTER_FAILURE = 2, 1
 _AT_ONCE = 10
 
@@ -29,10 +29,10 @@ _noted: ContextVar[list[_Work] | None] = ContextVar("noted", default=None)
 
 @asynccontextmanager
 async def afterwards() -> AsyncIterator[None]:
-    """Put off the cleanup of everything in the block until the block has ended, however it ends.
+    """Defer all cleanup in the block until the block has ended, with or without an error.
 
-    It then takes 2 seconds at most in all, 1 where the block has raised something, and raises nothing itself. It is
-    awaited, since AWS Lambda freezes what goes on after the answer.
+    The cleanup takes at most 2 seconds, or 1 second after an error, and raises nothing. The caller waits for it,
+    because AWS Lambda freezes the process after the response.
     """
     works: list[_Work] = []
     token = _noted.set(works)
@@ -46,26 +46,26 @@ async def afterwards() -> AsyncIterator[None]:
 
 
 async def erase(depot: Depot, image_id: str) -> None:
-    """Remove all objects of an image or upload that is not published, or leave them to sweep."""
+    """Delete all objects of an image or upload that is not published, or leave them to sweep."""
     await _clean(partial(depot.erase, image_id))
 
 
 async def delete(depot: Depot, *keys: str) -> None:
-    """Remove these objects, or leave them to sweep."""
+    """Delete these objects, or leave them to sweep."""
     await _clean(partial(depot.objects.delete, *keys))
 
 
 async def abandon(depot: Depot, sealed_key: str) -> None:
-    """Remove what one attempt at publishing wrote under this key and beside it, or leave it to sweep."""
+    """Delete all objects of one attempt to publish, under this key and beside it, or leave them to sweep."""
     await _clean(partial(depot.erase_beside, sealed_key))
 
 
 @asynccontextmanager
 async def unless_done(depot: Depot, sealed_key: str) -> AsyncIterator[None]:
-    """Abandon the attempt under this key unless the block comes to its end."""
+    """Abandon the attempt to publish under this key if the block raises."""
     try:
         yield
-    except BaseException:  # a request that runs out of time is cancelled, which is no Exception
+    except BaseException:  # also for CancelledError, which a request timeout raises
         await abandon(depot, sealed_key)
         raise
 
@@ -84,7 +84,7 @@ async def _attempt(works: Sequence[_Work], seconds: int) -> None:
         try:
             async with turns:
                 await work()
-        except Exception as error:  # noqa: BLE001 - told of, whatever it is
+        except Exception as error:  # noqa: BLE001 - logged, whatever it is
             _tell(error)
 
     try:

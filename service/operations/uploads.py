@@ -1,4 +1,4 @@
-"""Direct uploads: the client sends the bytes straight to storage, the service signs, verifies and publishes."""
+"""Direct uploads: the client sends the bytes straight to the storage; the service signs, verifies and publishes."""
 
 from datetime import datetime
 
@@ -27,9 +27,10 @@ _REFUSED = (TooLarge, UnsupportedImage, InvalidImage, TypeMismatch)
 
 
 class UploadService:
-    """The operations on uploads. Everything raises Unavailable when a backend does not answer.
+    """The operations on uploads. Every method raises Unavailable if a backend does not answer.
 
-    An upload is there for its user only: for another `caller` it is NotFound. None may do anything.
+    Only its owner can access an upload: for another `caller` methods raise NotFound. A `caller` of None may access
+    all uploads.
     """
 
     def __init__(self, depot: Depot) -> None:
@@ -39,11 +40,11 @@ class UploadService:
     async def begin(
         self, details: Details, expected: Expected, *, idempotency_key: str | None = None
     ) -> tuple[Upload, SignedUpload]:
-        """Store a pending upload, and return it with the link that takes its bytes.
+        """Begin an upload: store it as pending, and return it with the signed link for its bytes.
 
-        With a key it is repeatable for 24 hours, and returns what it returned first, whatever became of it since.
-        Raises InvalidRequest (a PUT without its size, a form that the storage does not have), TooLarge,
-        InsufficientStorage, QuotaExceeded, and with a key what `Depot.claimed` raises.
+        With a key it is safe to retry for 24 hours, and returns the first result, whatever the upload's state is
+        now. Raises InvalidRequest (a PUT without a size, or a POST that the storage does not support), TooLarge,
+        InsufficientStorage, QuotaExceeded, and with a key the errors of `Depot.claimed`.
         """
         limit = self._depot.settings.max_image_bytes
         self._check_method(expected)
@@ -60,7 +61,7 @@ class UploadService:
         return upload, await self._sign(upload, upload.created_at)
 
     def _check_method(self, expected: Expected) -> None:
-        """Raise InvalidRequest where no link can be signed for what is expected."""
+        """Raise InvalidRequest if the service cannot sign a link for the declaration."""
         forms = self._depot.settings.post_forms
         complaints = {}
         if expected.method == "POST" and not forms:
@@ -72,21 +73,21 @@ class UploadService:
             raise InvalidRequest("See errors for what is wrong with each field.", complaints)
 
     async def status(self, image_id: str, caller: str | None) -> Upload:
-        """Return an upload as it is now. Raises NotFound, also for one that was cancelled or deleted."""
+        """Return an upload in its current state. Raises NotFound, also if it was cancelled or deleted."""
         upload = await self._records.upload(image_id)
         if upload is None or upload.state is State.DELETED or caller not in {None, upload.details.user_id}:
             raise NotFound("There is no upload with this id.")
         return upload
 
     def expired(self, upload: Upload) -> bool:
-        """Return whether the upload waited for its bytes in vain until now."""
+        """Return whether the upload expired before it was completed."""
         return upload.state is State.PENDING and upload.expires_at <= self._depot.clock()
 
     async def sign(self, image_id: str, caller: str | None) -> tuple[Upload, SignedUpload]:
-        """Return a new link for a pending upload, which then has its whole time again.
+        """Sign a new link for a pending upload, and restart its lifetime.
 
-        Raises NotFound, and Conflict once the upload is published or failed, or where it is to be sent by a form
-        that the storage does not have.
+        Raises NotFound, and Conflict if the upload is published or failed, or if it needs a POST form that the
+        storage does not support.
         """
         pending = await self.status(image_id, caller)
         if pending.expected.method == "POST" and not self._depot.settings.post_forms:
@@ -102,11 +103,12 @@ class UploadService:
         return await self._objects.presign_upload(key, upload.expected, limit, signed_at, upload.expires_at)
 
     async def complete(self, image_id: str, caller: str | None) -> Image:
-        """Verify the bytes that arrived, seal and publish them. Repeatable: the same image, or the same failure.
+        """Complete an upload: verify the bytes, seal them and publish the image.
 
-        Raises NotFound, UploadMissing (nothing arrived yet), UploadExpired, and what is wrong with the bytes
-        (TooLarge, UnsupportedImage, InvalidImage, TypeMismatch); those bytes are removed. QuotaExceeded leaves the
-        upload pending: there may be room before it expires.
+        Safe to retry: it returns the same image or raises the same error. Raises NotFound, UploadMissing (no bytes
+        arrived yet), UploadExpired, and the errors of the bytes (TooLarge, UnsupportedImage, InvalidImage,
+        TypeMismatch), which delete them. QuotaExceeded leaves the upload pending, so that a retry can succeed
+        before it expires.
         """
         upload = await self.status(image_id, caller)
         if upload.state is not State.PENDING:
@@ -131,18 +133,18 @@ class UploadService:
         return await self._publish(image)
 
     async def cancel(self, image_id: str, caller: str | None) -> None:
-        """Give an upload up. Bytes that arrive later are swept. Raises NotFound, and Conflict once published."""
+        """Cancel an upload. Sweep removes bytes that arrive later. Raises NotFound, or Conflict if published."""
         await self.status(image_id, caller)
         if not await self._records.retire(image_id, {State.PENDING, State.FAILED}, self._depot.earliest_purge()):
-            await self.status(image_id, caller)  # it may have been cancelled meanwhile
+            await self.status(image_id, caller)  # raises NotFound if another request cancelled it meanwhile
             raise Conflict("The upload is published: delete the image instead.")
         await undoing.erase(self._depot, image_id)
 
     async def _prepared(self, upload: Upload, key: str) -> Image:
-        """Seal the bytes under this key, verify them, and write what else the image needs to be published."""
-        # The bytes that are verified are the bytes that are served, whatever else comes through the link meanwhile:
-        # storage copies them, and the copy is read. Where others will be served, or their type is not known yet,
-        # they are read once and written under the key. Either way these are two requests.
+        """Seal the bytes under this key, verify them, and write the variants and list entries."""
+        # The service verifies exactly the bytes that it serves, even if the client overwrites its upload meanwhile:
+        # the storage copies the bytes, and the service reads the copy. If the service changes the bytes or does not
+        # know their type yet, it reads the upload once and writes the result instead. Both take two requests.
         arrived, expected = self._depot.upload_key(upload.image_id), upload.expected
         rewritten = expected.strip_location or expected.content_type == media.UNKNOWN_TYPE
         if not rewritten:
@@ -164,7 +166,7 @@ class UploadService:
         published = await self._records.publish(image, settled=False)
         await undoing.delete(self._depot, self._depot.upload_key(image.image_id))
         if published is None or published.object_key != image.object_key:
-            # Two completes at once: the second takes its own copy away again.
+            # Of two concurrent completes, the second one removes its copy.
             await undoing.abandon(self._depot, image.object_key)
         if published is None:
             raise NotFound("The upload was cancelled.")
@@ -178,7 +180,7 @@ class UploadService:
         return await self._another(upload.image_id, refusal)
 
     async def _another(self, image_id: str, otherwise: PixdepotError) -> Image:
-        """Return what another complete made of this upload in the meantime, or raise `otherwise`."""
+        """Return the result of another complete of this upload, or raise `otherwise` if it is still pending."""
         upload = await self.status(image_id, None)
         if upload.state is State.PENDING:
             raise otherwise

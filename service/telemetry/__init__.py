@@ -1,4 +1,4 @@
-"""What operators see: logs, metrics and traces.
+"""Observability for operators: logs, metrics and traces.
 
 It may import the domain and the settings.
 """

@@ -1,6 +1,6 @@
-"""What the service says of its work: one JSON object a line, the request's id on each, and no secret in any.
+"""Structured logs: one JSON object per line, with the request ID, and without secrets.
 
-`set_up` is for a process of our own; a skin with a logger of its own takes `Redacted`, `Requested` and `QUIET`.
+Call `set_up` in a process of the service. A skin with its own logger uses `Redacted`, `Requested` and `QUIET`.
 """
 
 import json
@@ -39,9 +39,9 @@ _about: ContextVar[dict[str, object] | None] = ContextVar("about", default=None)
 
 
 def redacted(text: str) -> str:
-    """Return a text without the queries of its URLs, and without signatures, tokens and credentials.
+    """Remove the queries of URLs, signatures, tokens and credentials from a text. JSON stays valid JSON.
 
-    The last line of defence: exceptions of network libraries carry the URLs that they failed at. JSON stays JSON.
+    This is the last defense, because exceptions of network libraries contain the URLs of failed requests.
     """
     folded = text.casefold()
     for hints, pattern, left in _SECRETS:
@@ -52,7 +52,7 @@ def redacted(text: str) -> str:
 
 @contextmanager
 def request(request_id: str) -> Iterator[None]:
-    """Put the request's id, and what is noted about it, on everything that is logged for it in the block."""
+    """Add the request ID, and the facts from `note`, to all records logged in the block."""
     token = _about.set({"request_id": request_id})
     try:
         yield
@@ -61,20 +61,20 @@ def request(request_id: str) -> Iterator[None]:
 
 
 def note(**facts: object) -> None:
-    """Note something about the request that is being answered, for its line and those that follow."""
+    """Add facts to the current request's log records from now on."""
     about = _about.get()
     if about is not None:
         about.update(facts)
 
 
 def failed(logger: logging.Logger, what: str, error: BaseException) -> None:
-    """Warn of a failure: with cause and remedy where it was foreseen, else with its traceback."""
+    """Log a failure as a warning: an expected error with its cause and remedy, any other with its traceback."""
     foreseen = isinstance(error, (PixdepotError, TimeoutError))
     logger.warning("%s: %s", what, explained(error), exc_info=None if foreseen else error)
 
 
 class Requested(logging.Filter):
-    """Gives every record what is known of the request that it belongs to."""
+    """A filter that adds the facts of the current request to each record."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return True, always."""
@@ -83,7 +83,7 @@ class Requested(logging.Filter):
 
 
 class Redacted(logging.Formatter):
-    """Whatever its next of kin writes of a record, its traceback included, without secrets."""
+    """A formatter mixin that removes secrets from the formatted record and its traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line or lines of a record."""
@@ -119,15 +119,15 @@ class _Plain(logging.Formatter):
 
 
 class JsonFormatter(Redacted, _Json):
-    """A record as one JSON object: time, level, logger, message, what came with it, and its traceback."""
+    """A formatter for JSON: time, level, logger, message, extra fields and traceback."""
 
 
 class PlainFormatter(Redacted, _Plain):
-    """A record as a line for a person at a terminal."""
+    """A formatter for people at a terminal."""
 
 
 def set_up(stream: TextIO) -> None:
-    """Log to a stream from now on, in this whole process: for people where it is a terminal, else as JSON."""
+    """Set up logging to a stream for the whole process: as text on a terminal, otherwise as JSON."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(PlainFormatter() if stream.isatty() else JsonFormatter())
     handler.addFilter(Requested())
@@ -141,7 +141,7 @@ def set_up(stream: TextIO) -> None:
 
 
 def quieten() -> None:
-    """Hear of libraries only what went wrong, whatever the level of everything else."""
+    """Log only warnings and errors of libraries, whatever the level of other loggers."""
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
 

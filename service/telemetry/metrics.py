@@ -1,7 +1,7 @@
-"""What the service counts of its own work, in plain numbers: counting costs a microsecond, and a scrape reads them.
+"""Plain counters of the service's work. Counting takes a microsecond; a scrape reads the numbers.
 
-Standard library only; one event loop counts, any thread may read. What is told apart is one of few, and known
-beforehand: operations, statuses, methods of the ports. Nothing of users, images, links or paths.
+Standard library only. One event loop counts, and any thread may read. Labels have few, fixed values: operations,
+statuses, methods of the ports. They never contain users, images, links or paths.
 """
 
 import time
@@ -17,7 +17,7 @@ BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 
 
 class Durations:
-    """How long something took, as a histogram: `counts` has one number for each of BUCKETS, and one beyond."""
+    """A histogram of durations. `counts` has one number for each of BUCKETS, and one for longer durations."""
 
     __slots__ = ("counts", "total")
 
@@ -33,7 +33,7 @@ class Durations:
 
 @dataclass(slots=True)
 class Requests:
-    """The requests for one operation."""
+    """The counters of one operation's requests."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     durations: Durations = field(default_factory=Durations)
@@ -49,7 +49,7 @@ class Requests:
 
 @dataclass(slots=True)
 class Calls:
-    """The calls of one method of a port."""
+    """The counters of one port method's calls."""
 
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     durations: Durations = field(default_factory=Durations)
@@ -62,7 +62,7 @@ class Calls:
 
 @dataclass(slots=True)
 class Sweeps:
-    """The rounds of the sweeper."""
+    """The counters of the sweeper's rounds."""
 
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     removed: int = 0
@@ -71,7 +71,7 @@ class Sweeps:
     last: float = 0.0  # seconds since 1970 at the end of the last round that was ok; 0 before the first
 
     def ended(self, due: int, removed: int, failed: int) -> None:
-        """Count a round that came to its end."""
+        """Count a completed round."""
         self.outcomes["ok"] += 1
         self.due, self.last = due, time.time()
         self.removed += removed
@@ -80,7 +80,7 @@ class Sweeps:
 
 @dataclass(frozen=True, slots=True)
 class Lending:
-    """The memory that a budget lends: bytes there are, bytes in use, and how often somebody got none in time."""
+    """The state of a memory budget: its size and its use in bytes, and the number of rejected requests."""
 
     total: int
     lent: int
@@ -88,7 +88,7 @@ class Lending:
 
 
 class Metrics:
-    """Everything that is counted: by operation, by (port, method), and of the sweeper. All since the start."""
+    """All counters since the start: by operation, by (port, method), and of the sweeper."""
 
     def __init__(self) -> None:
         self.requests: defaultdict[str, Requests] = defaultdict(Requests)

@@ -1,4 +1,4 @@
-"""The two ports as they are, and what is to be known of every call that goes through them."""
+"""Wrappers of the two ports that count, time and trace each call."""
 
 import asyncio
 import inspect
@@ -21,9 +21,9 @@ _LEFT_OUT = frozenset({"check_room", "presign_downloads", "presign_upload", "sec
 
 
 def observed(port: T, name: str, kind: type, metrics: Metrics, tracer: Tracer | None = None) -> T:
-    """Return an implementation of the port `kind`, whose calls are counted, timed and traced under `name`.
+    """Wrap an implementation of the port `kind`, and count, time and trace its calls under `name`.
 
-    Calls that it makes of itself are part of its own work. Streams are not traced.
+    Calls between its own methods are not counted separately. Streams are not traced.
     """
     return cast(T, _Observed(port, name, kind, metrics, tracer))
 
@@ -79,7 +79,7 @@ def _stream(call: Callable[..., AsyncIterator[T]], calls: Calls) -> Callable[...
 
 
 class _Timed:
-    """Counts and times what happens inside its block."""
+    """Counts and times its block."""
 
     __slots__ = ("_calls", "_started")
 
@@ -96,7 +96,7 @@ class _Timed:
 
 
 def _outcome(error: BaseException | None) -> Outcome:
-    """Return what a call came to that raised this: that there is no such object is an answer like any other."""
+    """Return the outcome of a call that raised this error. A missing object is a normal result."""
     if isinstance(error, asyncio.CancelledError):
         return "cancelled"
     foreseen = isinstance(error, PixdepotError) and not isinstance(error, Unavailable)

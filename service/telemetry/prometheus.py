@@ -1,7 +1,7 @@
-"""What the service counts, as Prometheus reads it.
+"""The metrics in Prometheus's text format.
 
-A registry of our own, so that nothing is exposed which is not named here; nothing in it is kept twice, since the
-numbers are taken from `Metrics` when somebody asks.
+The module uses its own registry, so that it exposes only the metrics named here. Each scrape reads the numbers from
+`Metrics`, so that they are stored only once.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,9 +20,9 @@ _BOUNDS = [*(str(each) for each in BUCKETS), "+Inf"]
 
 
 def exposition(metrics: Metrics, lending: Callable[[], Mapping[str, Lending]]) -> Callable[[], bytes]:
-    """Return what writes all of it in Prometheus's text format, of CONTENT_TYPE. It takes milliseconds.
+    """Return a function that renders all metrics in Prometheus's text format (CONTENT_TYPE), in milliseconds.
 
-    `lending` returns what each budget of memory has lent. It may be called in any thread.
+    `lending` returns the state of each memory budget. The function is safe to call in any thread.
     """
     registry = CollectorRegistry()
     registry.register(_Counted(metrics, lending))
@@ -35,7 +35,7 @@ class _Counted(Collector):
         self._metrics, self._lending = metrics, lending
 
     def collect(self) -> Iterator[Metric]:
-        """Yield every metric there is."""
+        """Yield all metrics."""
         yield from _of_requests(self._metrics.requests.copy())
         yield from _of_calls(self._metrics.calls.copy())
         yield from self._of_sweeps()

@@ -1,7 +1,7 @@
-"""Spans for OpenTelemetry: off, and not even imported, unless its own variables (OTEL_*) ask for it.
+"""OpenTelemetry spans. Tracing is off, and the SDK is not imported, unless its variables (OTEL_*) enable it.
 
-The SDK reads those, but for what this needs to know: whether there is anywhere to send spans to. A span has of its
-request the operation, the method and the status: no path, no query, no user, no message of an error.
+The SDK reads its variables; this module only checks whether an exporter is configured. A span contains the
+operation, the method and the status of a request, but no path, query, user or error message.
 """
 
 import asyncio
@@ -26,32 +26,32 @@ _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT
 
 
 class Answering:
-    """The span of a request that is being answered."""
+    """The span of a request in progress."""
 
     def __init__(self, span: "trace.Span") -> None:
         self._span = span
 
     @property
     def trace_id(self) -> str:
-        """Return the trace's id in hexadecimal, for the log."""
+        """Return the trace ID in hexadecimal, for the log."""
         return f"{self._span.get_span_context().trace_id:032x}"
 
     def answered(self, status: int) -> None:
-        """Say what the answer is."""
+        """Set the status of the response."""
         self._span.set_attribute("http.response.status_code", status)
         if status >= PixdepotError.status:
             _failed(self._span)
 
 
 class Tracer:
-    """Makes spans of the service's work."""
+    """Creates spans for the service's work."""
 
     def __init__(self, tracer: "trace.Tracer") -> None:
         self._tracer = tracer
 
     @contextmanager
     def request(self, operation: str, method: str, headers: Mapping[str, str]) -> Iterator[Answering]:
-        """Span the answer to a request, below the one that its traceparent names (W3C Trace Context)."""
+        """Create the span of a request, as a child of its traceparent (W3C Trace Context)."""
         from opentelemetry.propagate import extract
         from opentelemetry.trace import SpanKind
 
@@ -60,7 +60,7 @@ class Tracer:
 
     @contextmanager
     def call(self, port: str, method: str) -> Iterator[None]:
-        """Span one call of a backend."""
+        """Create the span of one backend call."""
         from opentelemetry.trace import SpanKind
 
         with self._span(f"{port}.{method}", SpanKind.CLIENT, {"pixdepot.port": port}):
@@ -68,7 +68,7 @@ class Tracer:
 
     @contextmanager
     def work(self, name: str) -> Iterator[None]:
-        """Span what is done without a request."""
+        """Create the span of work without a request."""
         from opentelemetry.trace import SpanKind
 
         with self._span(name, SpanKind.INTERNAL, {}):
@@ -104,11 +104,9 @@ def _failed(span: "trace.Span") -> None:
 
 @asynccontextmanager
 async def opened_tracer(environ: Mapping[str, str]) -> AsyncIterator[Tracer | None]:
-    """Open what makes spans and sends them, None where nothing in `environ` asks for it.
+    """Open a tracer, or None if `environ` does not enable it. Export the last spans within 3 seconds at the end.
 
-    At the end the last are sent, if that is soon done.
-
-    Raises SettingsError for an exporter that there is none of. That OpenTelemetry is missing is logged only.
+    Raises SettingsError for an unknown exporter. If OpenTelemetry is not installed, log it and return None.
     """
     if not (names := _exporters(environ)):
         yield None
@@ -136,7 +134,7 @@ async def opened_tracer(environ: Mapping[str, str]) -> AsyncIterator[Tracer | No
 
 
 def _exporters(environ: Mapping[str, str]) -> list[str]:
-    """Return the exporters that are asked for by name, or OTLP where it has an endpoint."""
+    """Return the configured exporters by name, or OTLP if it has an endpoint."""
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return []
     usual = "otlp" if any(environ.get(each) for each in _ENDPOINTS) else "none"

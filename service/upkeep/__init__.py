@@ -1,4 +1,4 @@
-"""What keeps a depot in order: cleanup, repair, recovery, rebuilding and migration.
+"""Maintenance: cleanup (sweep), repair (reconcile), recovery, reindexing, rebuilding variants and migration.
 
 It may import operations and what those may import.
 """

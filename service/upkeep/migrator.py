@@ -1,7 +1,7 @@
-"""Copying a library to another backend, through the two ports: every image as it is, under the id that it has.
+"""Migrate: copy all images to another backend through the two ports. Images keep their IDs.
 
-What arrived is read back and compared before it is published there, so a process that is killed leaves an image
-there whole, or pending. The next run goes on; what never comes to an end is swept, as any upload is.
+Migrate reads each copy back and compares it before it publishes the image. So after a killed process, an image at
+the target is complete or pending. The next run continues; sweep removes uploads that are never completed.
 """
 
 import asyncio
@@ -18,18 +18,18 @@ from service.operations.depot import Depot, together
 
 logger = logging.getLogger(__name__)
 
-_AT_ONCE = 8  # images, which are in memory meanwhile
+_AT_ONCE = 8  # images copied concurrently, all of them in memory
 
 Outcome = Literal["copied", "updated", "there", "deleted", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
 class Migrated:
-    """How far it came: of `total` images, how many had which outcome. `copied_bytes` are those of originals.
+    """The progress: the number of images by outcome, of `total`. `copied_bytes` is the size of copied originals.
 
-    `copied` ones were not there, or not whole; `updated` ones had older details there; `there` is what was left as
-    it is; `deleted` ones were ever deleted at the target, or meanwhile at the source, and stay so; `failed` ones
-    are logged by their id.
+    `copied` images were missing or damaged at the target, `updated` images had older metadata there, and `there`
+    images needed no change. `deleted` images were deleted at the target at any time, or at the source meanwhile,
+    and stay deleted. `failed` images are logged with their ID.
     """
 
     total: int
@@ -42,33 +42,33 @@ class Migrated:
 
     @property
     def looked_at(self) -> int:
-        """Return how many images there is an outcome of."""
+        """Return the number of images that have an outcome."""
         return self.copied + self.updated + self.there + self.deleted + self.failed
 
     def further(self, image: Image, outcome: Outcome) -> "Migrated":
-        """Return the counts with one more."""
+        """Return the counts with this outcome added."""
         size = image.content.file_size if outcome == "copied" else 0
         count = {outcome: getattr(self, outcome) + 1}
         return replace(self, **count, copied_bytes=self.copied_bytes + size)
 
 
 class Migrator:
-    """Copies what is published. Safe beside live traffic on both sides, and beside another migrator."""
+    """Copies published images. Safe to run while both sides serve requests, and in parallel."""
 
     def __init__(self, source: Depot, target: Depot, *, share_records: bool = False) -> None:
-        """With `share_records` both depots have one database: only objects are copied."""
+        """Create a migrator. With `share_records` both depots have one database: copy only objects."""
         self._source, self._target = source, target
         self._share_records = share_records
 
     async def migrate(self, *, dry_run: bool = False) -> AsyncIterator[Migrated]:
-        """Go through all images of the source, newest first, and yield the counts so far. Repeatable.
+        """Migrate all images of the source, newest first, and yield the progress. Safe to retry.
 
-        What is there is read and compared, and copied again where it is damaged. With `dry_run` everything is
-        looked at, and nothing written. Raises Unavailable, when those under way have ended; the next run goes on;
-        DepotMismatch before that.
+        Images that exist at the target are read and compared, and copied again if damaged. With `dry_run` read
+        everything and write nothing. Raises DepotMismatch before it starts. Raises Unavailable after the copies in
+        progress have ended; the next run continues.
         """
         await self._source.pairing.check(fresh=True, write=not dry_run)
-        # The database knows images that a storage which is filled first lacks: those belong together afterwards.
+        # A new storage does not have the database's images yet, so pair them only after the copy.
         if self._share_records:
             await self._target.pairing.check_storage()
         else:
@@ -117,7 +117,7 @@ class Migrator:
         return "deleted" if present is None else await self._compare(image, present, dry_run=dry_run)
 
     async def _copy(self, image: Image, begun: Upload | None, *, dry_run: bool) -> Outcome:
-        """Copy an image that is not there; a run that was killed may have `begun` it."""
+        """Copy an image that is missing at the target. A killed run may have `begun` its upload."""
         objects = {key: await self._read(image, key) for key in image.object_keys}
         if dry_run:
             return "copied"
@@ -127,7 +127,7 @@ class Migrator:
         return "copied"
 
     async def _compare(self, image: Image, present: Image, *, dry_run: bool) -> Outcome:
-        """Mend an image that is there; details that were changed there later than here stay."""
+        """Repair an image that exists at the target. Keep its metadata if it was edited there later."""
         if present.content.sha256 != image.content.sha256:
             raise Conflict("Another picture has its id there.")
         damaged = await self._damaged(image, present)
@@ -140,9 +140,9 @@ class Migrator:
         return "copied" if damaged else "updated" if outdated else "there"
 
     async def _damaged(self, image: Image, present: Image) -> Mapping[str, bytes]:
-        """Return the objects that are missing there, or have other bytes, as they are at the source.
+        """Return the source's bytes of objects that are missing or different at the target, by key.
 
-        Variants that were made anew on one side have other keys there, and are that side's own.
+        Ignore variants that were rebuilt on one side, because they have other keys there.
         """
         damaged = {}
         for key in image.object_keys:
@@ -156,14 +156,14 @@ class Migrator:
         return damaged
 
     async def _read(self, image: Image, key: str) -> bytes:
-        """Return an object of the source, the original only as it was verified. Raises ObjectMissing."""
+        """Read an object of the source. Raises ObjectMissing, and InvalidImage for a damaged original."""
         data = b"".join([chunk async for chunk in await self._source.objects.open(key)])
         if key == image.object_key and hashlib.sha256(data).hexdigest() != image.content.sha256:
             raise InvalidImage("Its bytes are not those that were published.")
         return data
 
     async def _put(self, image: Image, objects: Mapping[str, bytes]) -> None:
-        """Store objects of an image under their keys, and read them back."""
+        """Store objects of an image under their keys, and read them back. Raises InvalidImage if they differ."""
         types = {each.object_key: each.content_type for each in image.variants}
         types[image.object_key] = image.content.content_type
         digests = {key: hashlib.sha256(data).hexdigest() for key, data in objects.items()}
@@ -179,7 +179,7 @@ class Migrator:
 
 
 async def _digest(objects: ObjectStore, key: str) -> str | None:
-    """Return the sha256 of an object; None when there is none."""
+    """Return the SHA-256 of an object, or None if it does not exist."""
     digest = hashlib.sha256()
     try:
         async for chunk in await objects.open(key):
@@ -192,16 +192,17 @@ async def _digest(objects: ObjectStore, key: str) -> str | None:
 async def publish_copy(
     depot: Depot, image: Image, begun: Upload | None, puts: Callable[[], Sequence[Awaitable[None]]]
 ) -> bool:
-    """Publish an image that was published elsewhere, or before, when `puts` have stored its objects.
+    """Publish a copy of an image after `puts` have stored its objects.
 
-    A run that was killed may have `begun` it. Returns False when it was deleted meanwhile.
+    A killed run may have `begun` its upload. Return False if the image was deleted meanwhile.
     """
     records, content, expiry = depot.records, image.content, depot.expiry()
     expected = Expected("PUT", content.content_type, content.file_size, content.sha256)
     upload = begun or Upload(image.image_id, image.details, expected, image.created_at, expiry)
     await (records.extend(upload.image_id, expiry) if begun else records.begin(upload))
     await together(*puts(), records.prepare(upload))
-    # As it was begun, then as it is: an edit is what moves the time and, since a killed run, the details.
+    # Publish the image as its upload began, then edit it to its current metadata and time, which may have changed
+    # since a killed run.
     published = replace(image, details=upload.details, updated_at=image.created_at)
     if await records.publish(published, settled=True) is None:
         return False

@@ -1,6 +1,6 @@
-"""Objects that no record leads to are kept for some days, in case that it is the record that was lost.
+"""Quarantine: orphans, objects without a record, are kept for some days because the record may have been lost.
 
-They are moved below a hidden key that tells when that was. No link leads there.
+They are moved below a hidden key that contains the time of the move. No link leads there.
 """
 
 import asyncio
@@ -13,14 +13,14 @@ from service.domain.errors import ObjectMissing
 from service.domain.model import StoredObject
 from service.operations.depot import Depot
 
-_PLACE = "images/.quarantine/"  # below `images/`, so that the same permissions and backups do
+_PLACE = "images/.quarantine/"  # below `images/`, so that the same permissions and backups apply
 _STAMP = "%Y%m%dT%H%M%SZ"
 _quarantined = re.compile(rf"{re.escape(_PLACE)}([0-9]{{8}}T[0-9]{{6}}Z)/(.+)").fullmatch
 
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """An object in quarantine: its key there, the one it had before, and since when it is there."""
+    """An object in quarantine: its key, its original key, and the time when it was moved."""
 
     key: str
     original_key: str
@@ -28,18 +28,18 @@ class Quarantined:
 
 
 class Quarantine:
-    """The objects of a depot that are in quarantine. Safe beside others that do the same."""
+    """The quarantine of a depot. Safe to use in parallel."""
 
     def __init__(self, depot: Depot) -> None:
         self._depot, self._objects = depot, depot.objects
 
     async def add(self, keys: Sequence[str], now: datetime) -> None:
-        """Move these objects there; those that are gone meanwhile are passed over. Repeatable."""
+        """Move objects to the quarantine. Skip objects that no longer exist. Safe to retry."""
         place = f"{_PLACE}{now.astimezone(UTC).strftime(_STAMP)}/"
         await asyncio.gather(*(self._move(key, place + key) for key in keys))
 
     async def purge(self) -> int:
-        """Delete what has been there for PIXDEPOT_QUARANTINE_DAYS, and return how many objects that was."""
+        """Delete objects that are older than PIXDEPOT_QUARANTINE_DAYS, and return their number."""
         before = self._depot.times.earliest() - timedelta(days=self._depot.settings.quarantine_days)
         purged = 0
         async for each in self.everything():
@@ -49,11 +49,11 @@ class Quarantine:
         return purged
 
     async def restore(self, each: Quarantined) -> None:
-        """Give an object its key back."""
+        """Move an object back to its original key. Safe to retry."""
         await self._move(each.key, each.original_key)
 
     async def everything(self) -> AsyncIterator[Quarantined]:
-        """Yield all that is there."""
+        """Yield all objects in quarantine."""
         async for each in self._objects.list(_PLACE):
             if found := _read(each):
                 yield found

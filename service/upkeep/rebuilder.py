@@ -1,4 +1,4 @@
-"""Making the variants of images anew: after a change of their format or size, or where there are none yet."""
+"""Rebuild: create the variants of images again, after a change of format or size, or if they are missing."""
 
 import asyncio
 import logging
@@ -14,14 +14,14 @@ from service.operations.depot import Depot, together, variants_beside
 
 logger = logging.getLogger(__name__)
 
-_AT_ONCE = 2  # images held in memory; clients go first
+_AT_ONCE = 2  # images in memory, few because clients take precedence
 
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """How far it came: images looked at, those whose variants are not what the settings ask for, and what failed.
+    """The progress: the number of images checked, with `outdated` variants, and `failed`.
 
-    `outdated` ones have been made anew, unless they `failed` or nothing was to be changed.
+    Outdated variants are rebuilt, unless they failed or it is a dry run.
     """
 
     looked_at: int = 0
@@ -30,17 +30,20 @@ class Rebuilt:
 
 
 class Rebuilder:
-    """Makes variants as the settings ask for them now. Safe beside live traffic and beside another rebuilder."""
+    """Rebuilds variants that do not match the settings.
+
+    Safe to run while the service serves requests, and in parallel with other rebuilders.
+    """
 
     def __init__(self, depot: Depot) -> None:
         self._depot = depot
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def rebuild(self, *, dry_run: bool = False) -> AsyncIterator[Rebuilt]:
-        """Go through all images, and yield the counts so far. Repeatable, and quick where nothing is outdated.
+        """Rebuild outdated variants of all images, and yield the progress. With `dry_run` change nothing.
 
-        One that fails keeps the variants it has; it is logged, and counted. Links to old variants work until they
-        expire. Raises DepotMismatch.
+        Safe to retry, and fast if nothing is outdated. A failure is logged and counted, and the image keeps its
+        variants. Links to old variants work until they expire. Raises DepotMismatch.
         """
         await self._depot.pairing.check(fresh=True, write=not dry_run)
         done = Rebuilt()
@@ -61,7 +64,7 @@ class Rebuilder:
         return asked != has or not image.content.placeholder
 
     async def _remake(self, image: Image) -> bool:
-        """Make an image's variants anew, and return whether that is done."""
+        """Rebuild the variants of an image, and return whether it succeeded."""
         async with self._turns:
             try:
                 await self._exchange(image)
@@ -79,14 +82,14 @@ class Rebuilder:
             made = await depot.inspector.inspected(data, sha256=image.content.sha256)
         key = depot.sealed_key(image.image_id)
         variants = variants_beside(key, made)
-        # Also the size: how a picture is turned may have been decided otherwise when it was published.
+        # Update the size, too, because an earlier version may have applied the EXIF rotation in another way.
         remade = replace(image, content=made.content, variants=variants)
-        # From here on sweep looks beside the image, and removes what is not its own by then.
+        # From here on sweep checks the image, and removes objects that do not belong to it at its deadline.
         if not await depot.records.schedule_sweep(image.image_id, depot.clock() + GRACE):
             return  # deleted
         async with undoing.unless_done(depot, key):
             await together(*depot.puts(remade, made, original=False))
-        # Whoever has a link to an old one may still follow it.
+        # Clients may still use links to the old variants.
         links_end = depot.clock() + timedelta(seconds=2 * depot.settings.url_ttl)
         if not await depot.records.exchange_variants(remade, seen=image, deadline=links_end):
             await undoing.abandon(depot, key)  # another rebuilder, or a delete, was first

@@ -1,11 +1,11 @@
-"""Comparing storage and database, both ways, for what no deadline leads to.
+"""Reconcile: find and repair differences between storage, database and lists that sweep cannot find.
 
-A record leads sweep to every object that the service writes. What has no record all the same comes from elsewhere:
-a database that was restored or changed by hand, a reindex that was killed while it took an image over. This walks
-everything, so it is for now and then.
+Sweep finds every object that the service writes, by its record. An object without a record has another cause: a
+database that was restored or edited by hand, or a reindex that was killed during an import. Reconcile reads
+everything, so run it only occasionally.
 
-An object without a record may as well have lost it. So nothing is deleted at once: orphans go to quarantine, and
-where they are too many to be what crashes leave, nothing is done at all.
+The record of an orphan may have been lost. So reconcile deletes nothing at once: it moves orphans to quarantine. If
+there are more orphans than crashes can explain, it changes nothing.
 """
 
 import asyncio
@@ -22,17 +22,17 @@ from .quarantine import Quarantine
 
 logger = logging.getLogger(__name__)
 
-_BATCH = 100  # objects looked at together
-_FEW = 10  # orphans that are never too many
-_SHARE = 0.1  # of all objects, that crashes leave at most
+_BATCH = 100  # objects checked concurrently
+_FEW = 10  # this many orphans are always allowed
+_SHARE = 0.1  # largest allowed share of orphans among all objects
 
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """What was found: objects that belong to nothing, images whose object is gone, what lists had wrong.
+    """The result: the number of orphans, of images with a `missing` object, and the repairs of lists.
 
-    Orphans are in quarantine now, unless it was a dry run; `purged` ones had been there for long enough. `noted`
-    originals had no note of their image, or an old one (see `notes`).
+    Orphans are in quarantine now, unless it was a dry run. `purged` is the number of objects deleted from
+    quarantine. `noted` is the number of originals whose note was missing or outdated (see `notes`).
     """
 
     orphans: int
@@ -43,17 +43,20 @@ class Reconciled:
 
 
 class Reconciler:
-    """Puts orphans in quarantine, and tells of losses. Safe beside live traffic, sweepers and other reconcilers."""
+    """Moves orphans to quarantine, repairs lists, and logs losses.
+
+    Safe to run while the service serves requests, and in parallel with sweepers and other reconcilers.
+    """
 
     def __init__(self, depot: Depot) -> None:
         self._depot, self._quarantine = depot, Quarantine(depot)
 
     async def reconcile(self, *, dry_run: bool = False, force: bool = False) -> Reconciled:
-        """Look at every object and every image, and return the counts; with `dry_run` nothing is changed.
+        """Check and repair every object and every image, and return the counts. Safe to retry.
 
-        Repeatable. An image whose object is gone is logged by its id and left as it is, since only its owner
-        can say what shall become of it. Raises DepotMismatch, and, without `force`, TooManyOrphans before anything
-        is changed.
+        With `dry_run` change nothing. An image with a missing object is logged with its ID and not changed, because
+        only its owner can decide what to do. Raises DepotMismatch, and, without `force`, TooManyOrphans before it
+        changes anything.
         """
         await self._depot.pairing.check(fresh=True, write=not dry_run)
         orphans = await self._orphans(force=force or dry_run)
@@ -71,7 +74,7 @@ class Reconciler:
         return Reconciled(len(orphans), missing, lists, purged, noted)
 
     async def _orphans(self, *, force: bool) -> list[StoredObject]:
-        """Return the objects that belong to nothing."""
+        """Return the objects that have no record. Raises TooManyOrphans without `force`."""
         total, orphans = 0, []
         for prefix in ("uploads/", "images/"):
             async for batch in batched(self._depot.objects.list(prefix), _BATCH):
@@ -91,24 +94,24 @@ class Reconciler:
 
     async def _set_aside(self, orphans: Sequence[StoredObject]) -> None:
         for n in range(0, len(orphans), _BATCH):
-            # A process that recovers records may have made some meanwhile.
+            # Check again, because `recover` may have created records meanwhile.
             still = await self._unowned(orphans[n : n + _BATCH])
             await self._quarantine.add([each.key for each in still], self._depot.times.latest())
 
     @property
     def _life(self) -> timedelta:
-        """Return for how long something may be under way."""
+        """Return the longest time for which an upload can be in progress."""
         return timedelta(seconds=self._depot.settings.upload_ttl) + GRACE
 
     async def _is_owned(self, found: StoredObject) -> bool:
-        """Return whether an object belongs to something, or is so young that it soon may."""
+        """Return whether an object has a record, or is so recent that it may get one."""
         if found.modified_at > self._depot.clock() - self._life or not _is_our_key(found.key):
             return True
         upload = await self._depot.records.upload(found.key.split("/")[1])
         if upload is None:
             return False
         if upload.state is not State.READY:
-            return True  # sweep comes to it at its deadline
+            return True  # sweep handles it at its deadline
         image = await self._depot.records.image(upload.image_id)
         return image is None or found.key in image.object_keys
 
@@ -118,7 +121,7 @@ class Reconciler:
                 async for _ in await self._depot.objects.open(key, 0, 1):
                     pass
         except ObjectMissing:
-            # It may have been deleted since it was listed.
+            # The image may have been deleted since it was listed.
             if await self._depot.records.image(image.image_id) is None:
                 return True
             logger.error("an object of image %s is missing", image.image_id)  # noqa: TRY400 - no trace to tell
@@ -126,7 +129,7 @@ class Reconciler:
         return True
 
     async def _note(self, image: Image, *, dry_run: bool) -> bool:
-        """Let an original have a note of its image as it is now; return whether it had another, or none."""
+        """Update the note of an original. Return whether it was missing or outdated."""
         objects, note = self._depot.objects, self._depot.note(image)
         try:
             if await objects.note(image.object_key) == note:
@@ -139,6 +142,6 @@ class Reconciler:
 
 
 def _is_our_key(key: str) -> bool:
-    """Return whether the service makes such keys; what else is in the bucket is somebody else's."""
+    """Return whether a key has the service's format. Other objects in the bucket belong to other programs."""
     parts = key.split("/")
     return (parts[0], len(parts)) in {("uploads", 2), ("images", 4)}

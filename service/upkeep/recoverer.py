@@ -1,7 +1,7 @@
-"""Making records again from the storage: after a database was lost, or an older one was restored.
+"""Recover: rebuild records from the storage, after the database was lost or restored from an older backup.
 
-Beside each original there is a note of who it belongs to, and what was said of it (see `notes`). The bytes are
-verified like an upload's, and the variants are made again.
+Each original has a note with its owner and its metadata (see `notes`). Recover verifies the bytes like an upload,
+and rebuilds the variants.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from .quarantine import Quarantine
 logger = logging.getLogger(__name__)
 
 _BATCH = 100  # objects
-_AT_ONCE = 2  # images held in memory; clients go first
+_AT_ONCE = 2  # images in memory, few because clients take precedence
 _original = re.compile(rf"images/([^/]+)/[^/]+/{ORIGINAL}").fullmatch
 
 Outcome = Literal["recovered", "there", "deleted", "unknown", "failed"]
@@ -30,10 +30,10 @@ Outcome = Literal["recovered", "there", "deleted", "unknown", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """How many originals had which outcome.
+    """The number of originals by outcome.
 
-    `there` has a record already, `deleted` was deleted before, `unknown` has no note, `failed` ones are damaged.
-    The last two are logged by their key, and left as they are.
+    `there` already had a record, `deleted` was deleted before, `unknown` has no note, and `failed` is damaged. The
+    last two are logged with their key and not changed.
     """
 
     looked_at: int = 0
@@ -44,7 +44,7 @@ class Recovered:
     failed: int = 0
 
     def further(self, outcomes: Iterable[Outcome]) -> "Recovered":
-        """Return the counts with these, too."""
+        """Return the counts with these outcomes added."""
         done = self
         for each in outcomes:
             done = replace(done, looked_at=done.looked_at + 1, **{each: getattr(done, each) + 1})
@@ -52,17 +52,20 @@ class Recovered:
 
 
 class Recoverer:
-    """Makes the records that originals lack. Safe beside live traffic, and repeatable: it goes on where it was."""
+    """Creates the missing records of originals.
+
+    Safe to run while the service serves requests, and safe to retry: it skips originals that have a record.
+    """
 
     def __init__(self, depot: Depot) -> None:
         self._depot, self._quarantine = depot, Quarantine(depot)
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def recover(self, *, dry_run: bool = False, force: bool = False) -> AsyncIterator[Recovered]:
-        """Go through all originals, and yield the counts so far; with `dry_run` nothing is written.
+        """Recover all originals, and yield the counts so far. With `dry_run` write nothing.
 
-        A database that knows no image then belongs to the storage. Raises DepotMismatch for another depot's,
-        unless with `force`.
+        A database without images is paired with the storage. Raises DepotMismatch if the database belongs to
+        another depot, unless `force` is set.
         """
         if not dry_run:
             await self._depot.pairing.join(force=force)
@@ -72,9 +75,9 @@ class Recoverer:
             yield done
 
     async def restore(self) -> tuple[int, Recovered]:
-        """Give all that is in quarantine its key back, and make the records of originals that have none.
+        """Move all objects in quarantine back to their keys, and recover originals without a record.
 
-        Returns how many objects that was. What belongs to a deleted image is deleted.
+        Return the number of objects and the counts of originals. Objects of deleted images are deleted instead.
         """
         await self._depot.pairing.check(fresh=True)
         restored, originals = 0, []
@@ -88,7 +91,7 @@ class Recoverer:
         return restored, Recovered().further(await self._all(originals, dry_run=False))
 
     async def _all(self, keys: Iterable[str], *, dry_run: bool) -> list[Outcome]:
-        # One after the other for one image: it may have several copies, and the first that is whole is published.
+        # Try the copies of one image one after the other, because the first intact copy is published.
         copies: dict[str, list[str]] = {}
         for key in keys:
             if found := _original(key):

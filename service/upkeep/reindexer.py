@@ -1,4 +1,4 @@
-"""Building the lists of a table that has none, and taking over images that another service left in it."""
+"""Reindex: build the lists of a table that has none, and import images of the original service."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -13,13 +13,13 @@ logger = logging.getLogger(__name__)
 
 
 class Reindexer:
-    """Makes what is in the table visible in lists. Safe beside live traffic, and repeatable."""
+    """Builds the lists of a table. Safe to run while the service serves requests, and safe to retry."""
 
     def __init__(self, depot: Depot) -> None:
         self._depot = depot
 
     async def reindex(self) -> AsyncIterator[Reindexed]:
-        """Go through every record, and yield the counts so far. One that was cut off is gone on with.
+        """Reindex every record, and yield the progress. An interrupted reindex continues where it stopped.
 
         Raises DepotMismatch.
         """
@@ -28,13 +28,13 @@ class Reindexer:
             yield each
 
     async def _adopted(self, original: Original) -> Image | None:
-        """Return what an image of the original is here: its bytes verified, under a key that nobody can write to.
+        """Import an image of the original service: verify its bytes and seal them under a new key.
 
-        None when its object is gone, or is no picture that the service takes; both are left as they are.
+        Return None, and change nothing, if its object is missing or is not a supported image.
         """
         sealed = self._depot.sealed_key(original.image_id)
         try:
-            # No record leads here yet: a process that is killed leaves what only reconcile finds.
+            # There is no record yet, so only reconcile finds what a killed process leaves.
             async with undoing.unless_done(self._depot, sealed):
                 return await self._sealed(original, sealed)
         except (ObjectMissing, TooLarge, UnsupportedImage, InvalidImage, TypeMismatch) as error:
@@ -48,7 +48,7 @@ class Reindexer:
         variants = variants_beside(sealed, made)
         times = (original.created_at, original.updated_at)
         image = Image(original.image_id, original.details, made.content, sealed, *times, variants)
-        # The copy has the type that somebody declared: it is written again where the bytes are of another.
+        # The copy has the declared media type. If the bytes have another type, write them again with theirs.
         mistyped = made.content.content_type != original.content_type
         await together(*self._depot.puts(image, made, original=mistyped))
         return image

@@ -1,4 +1,4 @@
-"""Finishing what crashes, cancelled uploads and clients that never came back have left behind."""
+"""Sweep: clean up after crashes, cancelled uploads, deleted images and uploads that were never completed."""
 
 import asyncio
 import logging
@@ -17,14 +17,14 @@ from .quarantine import Quarantine
 logger = logging.getLogger(__name__)
 
 _BATCH = 100  # records, or objects
-_UNDER_WAY = timedelta(minutes=5)  # most uploads have been completed so long after their bytes arrived
-_UNFINISHED = timedelta(hours=1)  # since its last write: every request that wrote it has ended long before
+_UNDER_WAY = timedelta(minutes=5)  # most uploads are completed within this time after their bytes arrive
+_UNFINISHED = timedelta(hours=1)  # since the last write, when every request that wrote has ended long ago
 _PURGED_EVERY = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What one round did, of what it found due."""
+    """The counts of one round: how many uploads were due, removed and failed."""
 
     due: int
     removed: int
@@ -32,9 +32,9 @@ class Swept:
 
 
 class Sweeper:
-    """Removes uploads whose deadline has come, and bytes that came after it.
+    """Removes uploads whose deadline has passed, and bytes that arrived after it.
 
-    Safe beside live traffic and beside other sweepers.
+    Safe to run while the service serves requests, and in parallel with other sweepers.
     """
 
     def __init__(self, depot: Depot) -> None:
@@ -43,9 +43,9 @@ class Sweeper:
         self._next_purge = depot.clock()
 
     async def sweep(self) -> Swept:
-        """Remove everything that is due now, and return the counts. Repeatable.
+        """Run one round: remove everything that is due, and return the counts. Safe to retry.
 
-        One that fails stays due, and is counted, not raised.
+        A removal that fails is counted, not raised, and stays due. Raises DepotMismatch.
         """
         tracer = self._depot.tracer
         try:
@@ -80,7 +80,7 @@ class Sweeper:
         return Swept(found + strays, removed + strays, failed + await self._tidy() + await self._purge())
 
     async def _tidy(self) -> int:
-        """Let the store remove what unfinished writes have left; return the failures."""
+        """Remove the remains of unfinished writes from the store, and return the number of failures."""
         try:
             await self._depot.objects.tidy(_UNFINISHED)
         except Exception as error:  # noqa: BLE001 - told of, whatever it is
@@ -89,7 +89,7 @@ class Sweeper:
         return 0
 
     async def _purge(self) -> int:
-        """Delete what was in quarantine for long enough, now and then; return the failures."""
+        """Purge the quarantine at most once an hour, and return the number of failures."""
         now = self._now()
         if now < self._next_purge:
             return 0
@@ -104,8 +104,8 @@ class Sweeper:
     async def _remove(self, upload: Upload) -> bool:
         depot, image_id = self._depot, upload.image_id
         if upload.state is State.READY:
-            return await self._settle(image_id)
-        # Retired first: a complete that is under way finds it gone and takes its own copy away.
+            return await self._clean_published(image_id)
+        # Retire it first, so that a concurrent complete finds it deleted and removes its own copy.
         now = self._now()
         if upload.state is not State.DELETED and not await depot.records.retire(
             image_id, {State.PENDING, State.FAILED}, now, due=now
@@ -115,10 +115,10 @@ class Sweeper:
         return await depot.records.forget(image_id, now)
 
     async def _erase(self, image_id: str) -> None:
-        """Remove the objects of a deleted image, or of an upload that came to nothing.
+        """Delete the objects of a deleted image or of an upload that was never published.
 
-        Where the database was restored from an older backup, such an upload may have been published since: what was
-        sealed goes to quarantine.
+        If the database was restored from an older backup, the upload may have been published after the backup. So
+        sealed objects of an image that was not deleted go to quarantine.
         """
         depot = self._depot
         sealed = [each.key async for each in depot.objects.list(f"images/{image_id}/")]
@@ -127,12 +127,12 @@ class Sweeper:
             sealed = []
         await depot.objects.delete(depot.upload_key(image_id), *sealed)
 
-    async def _settle(self, image_id: str) -> bool:
-        """Remove what was sent through a published image's old links, and copies of completes that died."""
+    async def _clean_published(self, image_id: str) -> bool:
+        """Remove bytes sent through old upload links of a published image, and copies of interrupted completes."""
         image = await self._depot.records.image(image_id)
         if image is None:
             return False
-        # What is young may be about to become the image's: its variants are being made anew. It stays due then.
+        # Recent objects may be new variants that a rebuild is about to publish. The image stays due then.
         now = self._now()
         if not await self._depot.erase(image_id, keep=image.object_keys, before=now - A_REQUEST):
             return False
@@ -140,14 +140,14 @@ class Sweeper:
         return True
 
     async def _remove_strays(self) -> int:
-        """Remove bytes that arrived when nobody expected them any more, and return how many objects those were.
+        """Delete uploaded bytes that arrived too late, and return the number of objects.
 
-        S3 takes a PUT that began before its link expired, however long it lasts: the upload may be forgotten by
-        then, or published. A record is there before its link, so bytes without one can belong to nothing.
+        S3 accepts a PUT that began before its link expired, however long it takes: the upload may be purged or
+        published by then. A record exists before its link, so bytes without a record belong to no upload.
         """
         removed = 0
         async for batch in batched(self._depot.objects.list(UPLOADS), _BATCH):
-            # No clock decides here: leaving out what is young only saves asking for most of those under way.
+            # The time is no safety condition here. It only saves a read of the record for most uploads in progress.
             old = [each.key for each in batch if each.modified_at < self._depot.clock() - _UNDER_WAY]
             unexpected = await asyncio.gather(*map(self._is_unexpected, old))
             strays = [key for key, stray in zip(old, unexpected, strict=True) if stray]
@@ -158,15 +158,15 @@ class Sweeper:
     async def _is_unexpected(self, key: str) -> bool:
         image_id = key.removeprefix(UPLOADS)
         if not is_image_id(image_id):
-            return False  # none of ours
+            return False  # not an object of the service
         upload = await self._depot.records.upload(image_id)
         return upload is None or upload.state is State.READY
 
     async def run(self, interval: float) -> None:
-        """Sweep every `interval` seconds until cancelled. A failed round is logged and the next one tries again.
+        """Sweep every `interval` seconds until cancelled. Log a failed round and continue with the next one.
 
-        A clock that jumps ahead meanwhile makes nothing due before it has stayed there for 10 minutes. At once it
-        asks whether database and storage belong together.
+        A clock that jumps ahead makes nothing due until it has stayed there for 10 minutes. Before the first round,
+        check that the database and the storage belong together.
         """
         self._now = self._depot.times.earliest
         try:
@@ -184,7 +184,7 @@ class Sweeper:
 
 
 def _distinct(errors: Iterable[BaseException]) -> list[tuple[BaseException, int]]:
-    """Return one error of each kind, and how often it came: a missing permission fails at everything."""
+    """Return each distinct error with its count, because a missing permission repeats the same error."""
     kinds: dict[str, list[BaseException]] = {}
     for error in errors:
         kinds.setdefault(explained(error), []).append(error)

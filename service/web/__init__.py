@@ -1,4 +1,4 @@
-"""Pages for browsers: the gallery, and the reader of the API's description.
+"""Pages for browsers: the gallery, and the API reference at /docs.
 
 It may import the API.
 """

@@ -1,4 +1,4 @@
-"""Files for browsers, as they are: sent once, and then only when they are others; and what pages may do."""
+"""Static files for browsers, with ETags and compression, and the Content-Security-Policy of pages."""
 
 import asyncio
 import gzip
@@ -19,12 +19,12 @@ _TYPES = {
 
 
 def is_served(path: Path) -> bool:
-    """Return whether a file is of a kind that is for browsers."""
+    """Return whether a file has a type that browsers may get."""
     return path.suffix in _TYPES
 
 
 def file_route(operation: str, path: str, file: Path, headers: Mapping[str, str]) -> Route:
-    """Return a route that answers with a file, and with these header fields. It is read when first asked for."""
+    """Return a route that serves a file with these headers. The file is read on the first request."""
 
     async def get(request: ApiRequest) -> ApiResponse:
         return (await asyncio.to_thread(_read, file)).answer(request, headers)
@@ -33,9 +33,9 @@ def file_route(operation: str, path: str, file: Path, headers: Mapping[str, str]
 
 
 def page_headers(storage_origin: str) -> dict[str, str]:
-    """Return what keeps a browser from doing anything for a page but to show it and to speak to the service.
+    """Return the security headers of a page. They allow only its own files, the service and the storage.
 
-    `storage_origin` is where links to pictures lead; empty where that is the page's own origin by any name.
+    `storage_origin` is the origin of links to images, or empty if the service serves them.
     """
     storage = f" {storage_origin}" if storage_origin else ""
     policy = (
@@ -57,7 +57,7 @@ def page_headers(storage_origin: str) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class _Coded:
-    """A file in one coding. Two codings are two representations, each with an ETag: RFC 9110 section 8.8.3.3."""
+    """A file in one content coding. Each coding has its own ETag (RFC 9110 section 8.8.3.3)."""
 
     body: bytes
     etag: str
@@ -69,14 +69,14 @@ class _Coded:
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """A file as it is, and compressed."""
+    """A file, plain and compressed."""
 
     content_type: str
     plain: _Coded
     gzipped: _Coded
 
     def answer(self, request: ApiRequest, headers: Mapping[str, str]) -> ApiResponse:
-        """Return the answer to a GET or HEAD: 200 or 304, compressed where the client can take that.
+        """Respond to a GET or HEAD with 200 or 304, compressed if the client accepts it.
 
         Raises PreconditionFailed.
         """

@@ -1,11 +1,11 @@
-"""Taking out where a picture was made, without touching a pixel.
+"""Removal of the GPS location from an image's metadata, without changes to its pixels.
 
-Each container is taken apart. The parts that a picture is shown by stay as they are; EXIF, XMP, IPTC and text are
-cleaned (`exif`, `xmp`, `iptc`, `words`); any other part is blank afterwards, or gone, because a camera's maker or
-another program may keep a place in a format of its own.
+Each container is parsed into parts. Parts that are needed to show the image do not change. EXIF, XMP, IPTC and text
+are cleaned (`exif`, `xmp`, `iptc`, `words`). All other parts are blanked or removed, because a camera or a program
+can store a location in a proprietary format.
 
-Nothing moves in JPEG, WebP and AVIF. Time is linear in the size, whatever the bytes: every part is looked at once,
-and the small ones (segments, directories, boxes, tags of XMP) are limited in number (`effort`).
+Offsets do not change in JPEG, WebP and AVIF. The time is linear in the size for any input: each part is read once,
+and the number of small parts (segments, directories, boxes, XMP tags) is limited (`effort`).
 """
 
 from collections.abc import Iterator
@@ -20,9 +20,9 @@ from .others import clean_gif, clean_png, clean_webp
 
 
 def without_location(data: Bytes, content_type: str) -> bytes:
-    """Return the picture with no place in its metadata, its pixels as they were. Repeatable.
+    """Remove the GPS location from the metadata of a verified image. Its pixels do not change.
 
-    `data` must have been verified. Raises InvalidImage where it cannot be told what would be left.
+    Raises InvalidImage if it cannot be sure that the location is removed.
     """
     try:
         return b"".join(_cleaned(memoryview(bytearray(data)), content_type))

@@ -1,6 +1,6 @@
-"""The gallery: one page, served as plain files, that speaks to the API like any other client.
+"""The gallery: one page of static files, which calls the API like any other client.
 
-Only the aiohttp skin has it.
+Only the aiohttp server has it.
 """
 
 from collections.abc import Mapping
@@ -15,14 +15,14 @@ _INDEX = "index.html"
 
 @cache
 def page_files() -> Mapping[str, Path]:
-    """Return the page's files by their names."""
+    """Return the page's files by name."""
     return {each.name: each for each in Path(__file__).parent.iterdir() if is_served(each)}
 
 
 def page_routes(storage_origin: str) -> tuple[Route, ...]:
-    """Return the routes of the page, for a skin to serve beside the API's.
+    """Return the routes of the page, which a skin adds to the API's routes.
 
-    `storage_origin` is where pictures come from and go to; empty where that is the service itself.
+    `storage_origin` is the origin of upload and download links, or empty if the service serves them.
     """
     headers = page_headers(storage_origin)
     others = {f"/page/{name}": file for name, file in page_files().items() if name != _INDEX}

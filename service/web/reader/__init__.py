@@ -1,7 +1,7 @@
-"""The reader of the API's description at /docs: Swagger UI, under the policy that every page here has.
+"""The API reference at /docs: Swagger UI, with the same Content-Security-Policy as all pages.
 
-Only the aiohttp skin has it. Swagger UI comes out of Powertools, which has it for pages of its own: files, none of
-its code. Ours are the page around it, and the script that starts it.
+Only the aiohttp server has it. The files of Swagger UI come from the Powertools package, without its Python code.
+The page and the script that starts it are in this folder.
 """
 
 from importlib.util import find_spec
@@ -15,9 +15,9 @@ _SWAGGER_UI = ("swagger-ui-bundle.min.js", "swagger-ui.min.css")
 
 
 def reader_routes(storage_origin: str) -> tuple[Route, ...]:
-    """Return the routes of the reader, for a skin to serve beside the API's.
+    """Return the routes of the API reference, which a skin adds to the API's routes.
 
-    `storage_origin` is where links to pictures lead; empty where that is the service itself.
+    `storage_origin` is the origin of links to images, or empty if the service serves them.
     """
     headers = page_headers(storage_origin)
     files = {"/docs": _OURS / "index.html", "/docs/start.js": _OURS / "start.js"}
@@ -26,7 +26,7 @@ def reader_routes(storage_origin: str) -> tuple[Route, ...]:
 
 
 def _swagger_ui() -> Path:
-    """Return the folder that has it, without importing what it belongs to."""
+    """Return the folder of Swagger UI, without importing Powertools."""
     powertools = find_spec("aws_lambda_powertools")
     assert powertools is not None and powertools.origin is not None  # noqa: S101, PT018 - a dependency
     return Path(powertools.origin).parent / "event_handler" / "openapi" / "swagger_ui"
