@@ -1,4 +1,4 @@
-"""What every image repository promises (see `service.ports.ImageRepository`)."""
+"""What every image repository promises (see `service.domain.ports.ImageRepository`)."""
 
 import asyncio
 import secrets

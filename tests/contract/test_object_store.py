@@ -1,4 +1,4 @@
-"""What every object store promises (see `service.ports.ObjectStore`)."""
+"""What every object store promises (see `service.domain.ports.ObjectStore`)."""
 
 import asyncio
 import secrets
