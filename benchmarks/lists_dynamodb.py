@@ -26,6 +26,8 @@ from service.settings import Settings
 from tests.aws.stand_in import sdk_environment
 from tests.servers import dynalite
 
+from .rivals.missing import by_debian
+
 SIZES, SHORT_SIZES = (1_000, 10_000, 100_000), (300, 1_000)
 PAGE, PAGES = 50, 10
 GROWTH = 1.05
