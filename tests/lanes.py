@@ -4,13 +4,17 @@ Each test is in exactly one lane, or in none. `pytest` runs the tests in none, `
 and `pytest --all` every test. A path on the command line runs all tests below it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Generator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
 QUICK = "quick"  # the name for the tests that are in no lane
-COUNTS = pytest.StashKey[dict[str, int]]()  # how many tests of each lane were deselected
+_COUNTS = pytest.StashKey[dict[str, int]]()  # how many tests of each lane were deselected
+_CHOSEN = pytest.StashKey[Collection[str]]()  # the names of the lanes to run
+_CHOSEN_INPUT = "lanes"  # the same, in the input of a worker
+_RUNNING = pytest.StashKey[pytest.Item]()
 _LEFT_OUT = "tests_left_out"  # the same, in the output of a worker
 
 
@@ -95,7 +99,7 @@ LANES = (
         paths=("tests/faults/",),
     ),
 )
-_NAMES = tuple(lane.name for lane in LANES)
+_EVERY = (QUICK, *(lane.name for lane in LANES))
 
 
 def lane_of(test: pytest.Item) -> str:
@@ -110,50 +114,69 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--lane",
         action="append",
-        choices=(QUICK, *_NAMES),
+        choices=_EVERY,
         default=[],
         help="Run only the tests of this lane. Repeat the option for several lanes.",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose the quick tests if the command line chooses nothing. Workers get the choice from their controller."""
-    if hasattr(config, "workerinput") or config.option.all or config.option.lane:
-        return
-    if config.args_source is not pytest.Config.ArgsSource.ARGS:
-        config.option.lane = [QUICK]
+    """Choose lanes: those of the command line, else the quick tests, unless it names paths."""
+    if hasattr(config, "workerinput"):
+        config.stash[_CHOSEN] = frozenset(config.workerinput[_CHOSEN_INPUT])
+    elif config.option.all or (config.args_source is pytest.Config.ArgsSource.ARGS and not config.option.lane):
+        config.stash[_CHOSEN] = _EVERY
+    else:
+        config.stash[_CHOSEN] = frozenset(config.option.lane) or {QUICK}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker which lanes are chosen."""
+    node.workerinput[_CHOSEN_INPUT] = sorted(node.config.stash[_CHOSEN])
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect the tests of the lanes that were not chosen."""
-    if config.option.all or not config.option.lane:
-        return
     lanes = [lane_of(test) for test in items]
-    chosen = set(config.option.lane)
+    chosen = config.stash[_CHOSEN]
     left_out = [test for test, lane in zip(items, lanes, strict=True) if lane not in chosen]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [test for test, lane in zip(items, lanes, strict=True) if lane in chosen]
-    config.stash[COUNTS] = {name: lanes.count(name) for name in (QUICK, *_NAMES) if name not in chosen}
+    config.stash[_COUNTS] = {name: lanes.count(name) for name in _EVERY if name not in chosen}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool | None, bool | None]:
+    """Note which test runs."""
+    item.config.stash[_RUNNING] = item
+    return (yield)
+
+
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[object], request: pytest.FixtureRequest) -> None:
+    """Fail a test that is in no lane but starts a lane's server, because it asks for the fixture by name."""
+    test = request.config.stash[_RUNNING]
+    if any(fixturedef.argname in lane.fixtures for lane in LANES) and lane_of(test) == QUICK:
+        pytest.fail(f"{test.nodeid} uses {fixturedef.argname}. Add the test to a lane in tests/lanes.py.")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Tell the controller how many tests of each lane this worker left out."""
     if hasattr(session.config, "workeroutput"):
-        session.config.workeroutput[_LEFT_OUT] = session.config.stash.get(COUNTS, {})
+        session.config.workeroutput[_LEFT_OUT] = session.config.stash.get(_COUNTS, {})
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node: object) -> None:
+def pytest_testnodedown(node: Any) -> None:
     """Keep what a worker tells. All workers collect the same tests."""
-    counts = getattr(node, "workeroutput", {}).get(_LEFT_OUT)
-    if counts:
-        node.config.stash[COUNTS] = counts  # type: ignore[attr-defined]
+    if counts := getattr(node, "workeroutput", {}).get(_LEFT_OUT):
+        node.config.stash[_COUNTS] = counts
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Name the lanes left out, and the command for each."""
-    left_out = {name: count for name, count in config.stash.get(COUNTS, {}).items() if count}
+    left_out = {name: count for name, count in config.stash.get(_COUNTS, {}).items() if count}
     if not left_out:
         return
     reasons = {lane.name: lane.reason for lane in LANES}
