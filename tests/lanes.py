@@ -94,6 +94,14 @@ LANES = (
         ),
     ),
     Lane(
+        "limits",
+        "takes minutes: full disks, little memory, few descriptors, hostile images",
+        paths=tuple(
+            f"tests/process/test_{name}.py"
+            for name in ("attack", "descriptors", "disks", "durability", "memory", "storm", "weights")
+        ),
+    ),
+    Lane(
         "faults",
         "takes minutes: faults, races and kills, many times each",
         paths=("tests/faults/",),
