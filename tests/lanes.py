@@ -182,6 +182,7 @@ def pytest_testnodedown(node: Any) -> None:
         node.config.stash[_COUNTS] = counts
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Name the lanes left out, and the command for each."""
     left_out = {name: count for name, count in config.stash.get(_COUNTS, {}).items() if count}
