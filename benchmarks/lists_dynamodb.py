@@ -24,7 +24,9 @@ from service.domain.model import Image, ImageQuery, Position, State, fold
 from service.domain.search import candidates
 from service.settings import Settings
 from tests.aws.stand_in import sdk_environment
-from tests.servers.dynalite import running_dynalite
+from tests.servers import dynalite
+
+from .rivals.missing import by_debian
 
 SIZES, SHORT_SIZES = (1_000, 10_000, 100_000), (300, 1_000)
 PAGE, PAGES = 50, 10
@@ -184,10 +186,12 @@ async def _fill(
 @asynccontextmanager
 async def _service() -> AsyncIterator[tuple[Clients, Settings, Count]]:
     settings = Settings(backend="aws")
+    if missing := dynalite.available():
+        raise by_debian(missing, "nodejs npm")
     async with AsyncExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory())
-        dynalite = await stack.enter_async_context(running_dynalite(Path(directory)))
-        url, count = await stack.enter_async_context(counting(dynalite))
+        database = await stack.enter_async_context(dynalite.running_dynalite(Path(directory)))
+        url, count = await stack.enter_async_context(counting(database))
         with sdk_environment(url, AccessKey("any", "any")):
             clients = await stack.enter_async_context(opened_clients(settings))
         for each in resources(clients, settings):

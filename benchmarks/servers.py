@@ -12,9 +12,10 @@ from pathlib import Path
 
 from aiohttp import ClientSession, TCPConnector
 
-from bootstrap.processes import LOOPBACK, free_port, path_variable, running_child
+from bootstrap.processes import LOOPBACK, ServerFailed, free_port, path_variable, running_child
 
 from .figures import Clock, medians
+from .rivals.missing import by_pip
 from .watched import cpu_seconds
 
 _CLIENTS = 8
@@ -53,7 +54,10 @@ class Server:
 async def running(
     directory: Path, commands: Mapping[str, tuple[str, ...]], environment: Mapping[str, str]
 ) -> AsyncIterator[dict[str, Server]]:
-    """Run Python with each of the commands and a port at its end; yield the servers once they answer /health."""
+    """Run Python with each of the commands and a port at its end; yield the servers once they answer /health.
+
+    Raises Missing when a command cannot import a package, and ServerFailed when it ends for another reason.
+    """
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(ClientSession(connector=TCPConnector(limit=0)))
         servers = {}
@@ -67,7 +71,10 @@ async def running(
                 )
             )
             url = f"http://{LOOPBACK}:{port}"
-            await child.until_answers(f"{url}/health")
+            try:
+                await child.until_answers(f"{url}/health")
+            except ServerFailed as failed:
+                raise by_pip(failed) or failed from failed
             servers[name] = Server(url, child.process.pid, client)
         yield servers
 

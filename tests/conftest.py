@@ -14,6 +14,8 @@ from tests.servers.rgw import available as ceph_missing
 from tests.servers.seaweedfs import available as seaweedfs_missing
 from tests.servers.seaweedfs import running_seaweedfs
 
+pytest_plugins = ["tests.lanes"]
+
 # Before anything reads them: a developer's settings must neither help a test nor be touched by it.
 for name in [each for each in os.environ if each.startswith(("AWS_", "OTEL_", "PIXDEPOT_"))]:
     del os.environ[name]

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from bootstrap.processes import LOOPBACK, free_port, path_variable, running_child
 
+from .missing import by_debian
+
 _CONFIGURATION = """\
 daemon off;
 user {user};
@@ -54,7 +56,9 @@ def available() -> str | None:
 
 @asynccontextmanager
 async def running_nginx(place: Path) -> AsyncIterator[Nginx]:
-    """Run it for the length of the block, with all it writes in a directory that is there already."""
+    """Run nginx for the length of the block. It writes below `place`, a directory that exists. Raises Missing."""
+    if missing := available():
+        raise by_debian(missing, "nginx")
     files, configuration, port = place / "files", place / "nginx.conf", free_port()
     files.mkdir()
     configuration.write_text(_CONFIGURATION.format(user=getpass.getuser(), place=place, host=LOOPBACK, port=port))

@@ -129,6 +129,12 @@ SERVICES: dict[str, tuple[Callable[[Any], Start], str]] = {
 }
 
 
+# For tests of answers that no backend has a part in: each skin once, not each pair of a skin and a backend.
+ON_EACH_SKIN = pytest.mark.parametrize(
+    "start", ["server-local", "lambda-rest", "lambda-http", "gateway"], indirect=True, scope="session"
+)
+
+
 @pytest.fixture(scope="session", params=SERVICES)
 def start(request: pytest.FixtureRequest) -> Start:
     """Return a way to start a service of each kind, for tests that need settings of their own."""

@@ -1,7 +1,9 @@
 """The benchmarks run, and say what they should; how fast anything is, is not for a test to judge."""
 
+import asyncio
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -23,6 +25,8 @@ from benchmarks import (
 from benchmarks.__main__ import BENCHMARKS, main
 from benchmarks.figures import Figure
 from benchmarks.rivals import nginx, pillow
+from benchmarks.rivals.missing import Missing
+from benchmarks.servers import running
 from service.media import inspect
 from service.media.variants import DISPLAY, THUMB
 
@@ -131,3 +135,27 @@ def test_the_command_prints_an_object_a_line_and_fails_where_a_goal_is_missed(
     assert ended.exit_code == 1
     assert lines[0] == {"name": "one", "ours": 10, "rival": 10, "ratio": 1.0, "goal": 1.1, "ok": True}
     assert (lines[1]["ratio"], lines[1]["ok"]) == (2.0, False)
+
+
+async def test_a_rival_that_is_not_installed_is_named_and_the_others_are_measured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def measured() -> list[Figure]:
+        return [Figure("one", 10, 10, 1.1)]
+
+    monkeypatch.setattr(nginx, "_PATH", str(tmp_path))  # where no program is
+    monkeypatch.setitem(BENCHMARKS, "overlap", measured)
+    ended = await asyncio.to_thread(CliRunner().invoke, main, ["direct_upload", "overlap", "--json"])
+    missing, summary = ended.stderr.splitlines()
+    assert (ended.exit_code, ended.exception.__class__) == (1, SystemExit)
+    assert missing.startswith("direct_upload: not measured. nginx is not installed.")
+    assert missing.endswith("sudo apt-get install nginx")
+    assert summary.startswith("Not measured: direct_upload.")
+    assert [json.loads(line)["name"] for line in ended.stdout.splitlines()] == ["one"]
+
+
+async def test_a_rival_s_package_that_is_not_installed_is_named(tmp_path: Path) -> None:
+    (tmp_path / "rival.py").write_text("import no_such_package.part\n")
+    with pytest.raises(Missing, match=r"no_such_package is not installed.*\[bench\]"):
+        async with running(tmp_path, {"rival": (str(tmp_path / "rival.py"),)}, {}):
+            raise AssertionError("it runs")

@@ -88,10 +88,13 @@ def wanted(image: Image, query: ImageQuery) -> bool:
     )
 
 
-@pytest.fixture(scope="session", params=[(local, "session_directory"), (aws, "account")], ids=["local", "aws"])
+OPENED = {"local": (local, "session_directory"), "aws": (aws, "account")}
+
+
+@pytest.fixture(scope="session", params=OPENED)
 def opening(request: pytest.FixtureRequest) -> Callable[[int], AbstractAsyncContextManager[Backend]]:
     """Return how each backend is opened with a read budget, always on the same place."""
-    opens, place = request.param
+    opens, place = OPENED[request.param]
     return partial(opens, request.getfixturevalue(place))
 
 
