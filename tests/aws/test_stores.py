@@ -225,7 +225,7 @@ async def test_the_commands_say_what_is_not_supported(emulator: Emulator, proxy:
         ended = await run(PIXDEPOT, "bootstrap", *arguments, directory=tmp_path, **variables)
         return ended.code, ended.out
 
-    said = "not supported here: bucket's encryption (GetBucketEncryption: NotImplemented)\nEverything is there.\n"
+    said = "not supported here: bucket's encryption (GetBucketEncryption: NotImplemented)\nAll resources exist.\n"
     code, out = await bootstrap("up")
     assert (code, out.endswith(said)) == (0, True), out
     code, out = await bootstrap("up", "--json")

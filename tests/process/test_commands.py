@@ -95,7 +95,7 @@ async def test_a_directory_that_cannot_be_used_is_told_in_a_line(tmp_path: Path,
 async def test_a_port_that_does_not_exist_is_told_in_a_line(tmp_path: Path, command: str, port: str) -> None:
     refused = await run(PIXDEPOT, command, "--port", port, directory=tmp_path)
     assert refused.code == 2
-    assert refused.error == f"Error: --port takes a port from 0 to 65535, not {port}.\n"
+    assert refused.error == f"Error: --port must be a port from 0 to 65535, not {port}.\n"
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ async def test_on_a_terminal_reconcile_changes_nothing_unless_it_is_told_to(tmp_
     code, shown = await typist.on_terminal("reconcile --data data")
     assert code == 0
     assert "1 orphans found" in shown
-    assert "use --apply" in shown
+    assert "Use --apply" in shown
     assert orphan.exists()
     code, shown = await typist.on_terminal("reconcile --data data --apply")
     assert "1 orphans quarantined" in shown
