@@ -84,7 +84,7 @@ class Call:
 def image_id_of(text: str) -> str:
     """Return an id as it is stored. Raises NotFound unless it is a UUID."""
     if not is_image_id(image_id := text.lower()):
-        raise NotFound("There is nothing with this id.")
+        raise NotFound("The path contains no valid ID.")
     return image_id
 
 

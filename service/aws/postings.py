@@ -84,7 +84,7 @@ class Postings:
             if not left:
                 return
             await asyncio.sleep(0.05 * 2**attempt)
-        raise Unavailable("The index is too busy.")
+        raise Unavailable("The list index is overloaded; retry later.")
 
 
 def _key(image_id: str, created_at: datetime, term: str) -> Attributes:

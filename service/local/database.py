@@ -42,7 +42,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     """Bring the schema up to date, inside a transaction. Raises Unavailable for a newer version's database."""
     (found,) = connection.execute("PRAGMA user_version").fetchone()
     if found > _VERSION:
-        raise Unavailable("The data directory was written by a newer Pixdepot.")
+        raise Unavailable("A newer version of Pixdepot wrote this data directory: upgrade Pixdepot.")
     if found == _VERSION:
         return  # nothing is written, so that a full disk is no reason not to start
     connection.create_function("fold", 1, fold, deterministic=True)

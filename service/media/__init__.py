@@ -152,7 +152,7 @@ def _judged(decode: Callable[[Bytes, str, int], T], data: Bytes, max_pixels: int
     """Return what decoding makes of the bytes. Raises UnsupportedImage, InvalidImage, MemoryError."""
     content_type = sniff(bytes(memoryview(data)[:64]))
     if content_type is None:
-        raise UnsupportedImage("A picture must be a JPEG, PNG, GIF, WebP or AVIF.")
+        raise UnsupportedImage("The image must be JPEG, PNG, GIF, WebP or AVIF.")
     try:
         return decode(data, content_type, max_pixels)
     except (InvalidImage, MemoryError):
@@ -161,4 +161,4 @@ def _judged(decode: Callable[[Bytes, str, int], T], data: Bytes, max_pixels: int
         clear_frames(damage.__traceback__)  # which hold what was decoded
         if not is_free(memory_to_develop(data, max_pixels=max_pixels) + _BESIDE):
             raise MemoryError from damage  # most decoders say the same of that as of a damaged picture
-        raise InvalidImage("The picture is truncated or damaged: it does not decode whole.") from damage
+        raise InvalidImage("The image is truncated or damaged: it cannot be decoded completely.") from damage

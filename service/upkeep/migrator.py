@@ -129,7 +129,7 @@ class Migrator:
     async def _compare(self, image: Image, present: Image, *, dry_run: bool) -> Outcome:
         """Mend an image that is there; details that were changed there later than here stay."""
         if present.content.sha256 != image.content.sha256:
-            raise Conflict("Another picture has its id there.")
+            raise Conflict("The target has another image with this ID.")
         damaged = await self._damaged(image, present)
         outdated = image.updated_at > present.updated_at
         if damaged and not dry_run:
@@ -159,7 +159,7 @@ class Migrator:
         """Return an object of the source, the original only as it was verified. Raises ObjectMissing."""
         data = b"".join([chunk async for chunk in await self._source.objects.open(key)])
         if key == image.object_key and hashlib.sha256(data).hexdigest() != image.content.sha256:
-            raise InvalidImage("Its bytes are not those that were published.")
+            raise InvalidImage("The bytes in the source do not match the published SHA-256.")
         return data
 
     async def _put(self, image: Image, objects: Mapping[str, bytes]) -> None:
@@ -175,7 +175,7 @@ class Migrator:
         await together(*puts)
         for key, digest in digests.items():
             if await _digest(target, key) != digest:
-                raise InvalidImage("Other bytes have arrived than were sent.")
+                raise InvalidImage("The target stored different bytes than were sent.")
 
 
 async def _digest(objects: ObjectStore, key: str) -> str | None:

@@ -206,7 +206,7 @@ async def test_a_picture_that_was_deleted_elsewhere_says_so(gallery: Gallery) ->
     assert (await gallery.api.delete(f"/images/{images['second']}", {"user_id": "ada"})).status == 200
     await gallery.look_at("third")
     await gallery.page.keyboard.press("ArrowRight")
-    await expect(gallery.viewer.get_by_role("alert")).to_contain_text("There is no image with this id.")
+    await expect(gallery.viewer.get_by_role("alert")).to_contain_text("No image has this ID.")
     await gallery.page.keyboard.press("ArrowRight")
     await expect(gallery.viewer.get_by_role("heading")).to_have_text("first")
     await expect(gallery.viewer.locator("[role=alert]")).to_be_empty()
@@ -229,7 +229,7 @@ async def test_a_picture_has_an_address_and_back_leads_out_of_it(gallery: Galler
 
 async def test_the_address_of_no_picture_says_so(gallery: Gallery) -> None:
     await gallery.visit("/?image=0198c5a5-0000-7000-8000-000000000000")
-    await expect(gallery.viewer.get_by_role("alert")).to_contain_text("There is no image with this id.")
+    await expect(gallery.viewer.get_by_role("alert")).to_contain_text("No image has this ID.")
 
 
 async def test_a_picture_can_be_downloaded_as_it_is(gallery: Gallery) -> None:

@@ -141,7 +141,7 @@ async def on_aws(directory: Path, account: Account) -> AsyncIterator[Place]:
                     assert (await api.delete(f"/images/{image['image_id']}", {"user_id": USER})).status == 200
                     told = [line for line in server.log.splitlines() if "is left for sweep" in line]
                     assert told
-                    assert all(f"No answer from {storage.url} (" in line for line in told)
+                    assert all(f"No response from {storage.url} (" in line for line in told)
                 await proxy.resume()
             database.throttling = "ValidationException"  # as if a program of ours had a mistake
             assert (await api.upload(DATA, user_id=USER)).outcome == (500, "internal_error")
