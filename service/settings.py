@@ -186,7 +186,7 @@ class Settings:
     s3_public_endpoint_url: str = _setting(
         "",
         _url,
-        "URL of the S3 API in links for clients, if clients use another URL than the server. Empty: the same URL.",
+        "URL under which clients reach S3, if it differs from the server's. Empty: the same URL.",
     )
     post_forms: bool = _setting(
         True,
@@ -194,7 +194,9 @@ class Settings:
         '1 offers the method "POST" for direct uploads. Set 0 if the storage does not support POST forms (R2, '
         "Swift): the server then rejects this method. `pixdepot doctor` reports whether the storage supports it.",
     )
-    public_url: str = _setting("", _url, "URL of the service in links for clients. Empty: the URL of each request.")
+    public_url: str = _setting(
+        "", _url, "URL under which clients reach the service. Empty: the URL of each request."
+    )
     cors_origins: tuple[str, ...] = _setting(
         (),
         _origins,
@@ -206,7 +208,7 @@ class Settings:
         2**26, _positive, "Maximum number of pixels of an image, or of each frame of an animation."
     )
     body_memory: int = _setting(
-        64 * 2**20, _positive, "Maximum memory for all request bodies being uploaded, in bytes."
+        64 * 2**20, _positive, "Maximum memory for all images being uploaded at the same time, in bytes."
     )
     decode_memory: int = _setting(
         128 * 2**20,
@@ -226,7 +228,7 @@ class Settings:
         "Format of the variants: webp, or avif (smaller files, slower encoding).",
     )
     strip_location: bool = _setting(
-        False, _flag, "1 removes the GPS location from images, unless the upload sets strip_location."
+        False, _flag, "1 removes the GPS location from images by default. An upload's strip_location overrides it."
     )
     read_budget: int = _setting(
         1000,

@@ -46,7 +46,7 @@ class Postings:
             async with asyncio.timeout(2):
                 await self.remove(image_id, created_at, details)
         except (Unavailable, TimeoutError) as error:
-            logger.warning("index rows are left for sweep: %s", explained(error))
+            logger.warning("cannot delete index rows; sweep will retry: %s", explained(error))
 
     async def remove_stale(self, edited: Image, before: Details) -> None:
         """Remove the rows that an edit left behind; not those that a later edit has written again."""

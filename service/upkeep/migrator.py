@@ -104,7 +104,7 @@ class Migrator:
         except PixdepotError as error:
             if await self._source.records.image(image.image_id) is None:
                 return "deleted"
-            logger.error("image %s is not copied: %s", image.image_id, error.detail)  # noqa: TRY400 - no trace to tell
+            logger.error("image %s not copied: %s", image.image_id, error.detail)  # noqa: TRY400 - no trace to tell
             return "failed"
 
     async def _migrate(self, image: Image, *, dry_run: bool) -> Outcome:

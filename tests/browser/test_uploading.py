@@ -130,7 +130,7 @@ async def test_an_upload_that_breaks_off_half_way_is_sent_again(depot: ApiClient
         await page.visit(user="ada")
         relay.cut_after = len(data) // 2
         await page.choose(photo_file("far.jpg", data))
-        await expect(page.row("far.jpg")).to_contain_text("The connection broke off.")
+        await expect(page.row("far.jpg")).to_contain_text("The connection was lost.")
         assert (await depot.page())["count"] == 0
         relay.cut_after = None
         await page.row("far.jpg").get_by_role("button", name="Retry").click()
@@ -175,7 +175,7 @@ async def test_a_link_that_is_refused_for_good_fails_the_upload_until_it_is_retr
     await gallery.visit(user="ada")
     await gallery.page.route(TO_STORAGE, spoil)
     await gallery.choose(photo_file("one.jpg", photo("")))
-    await expect(gallery.row("one.jpg")).to_contain_text("The storage refused the file (403).")
+    await expect(gallery.row("one.jpg")).to_contain_text("The storage rejected the file (status 403).")
     assert len(transfers(gallery.requests)) == 2  # once by another link, and no oftener
     await gallery.page.unroute_all()
     await gallery.page.get_by_role("button", name="Retry one.jpg").click()
