@@ -17,6 +17,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from service.aws.refusals import refused
 from service.aws.session import Clients, DynamoAccess, S3Access, error_code
 from service.settings import Settings, SettingsError
 
@@ -234,8 +235,8 @@ def _bucket(s3: Any, region: str, settings: Settings) -> list[Resource]:
             if error_code(error) != "AccessDenied":
                 raise
             raise SettingsError(
-                f"The bucket {bucket} belongs to another account, or the credentials lack the permission "
-                f"s3:ListBucket ({error}). Set another name with PIXDEPOT_BUCKET, or add the permission."
+                f"{refused(error)} The bucket {bucket} belongs to another account, or the credentials lack the "
+                "permission s3:ListBucket: set another name with PIXDEPOT_BUCKET, or add the permission."
             ) from error
         return True
 

@@ -84,7 +84,7 @@ class Call:
 def image_id_of(text: str) -> str:
     """Return an id as it is stored. Raises NotFound unless it is a UUID."""
     if not is_image_id(image_id := text.lower()):
-        raise NotFound("The path contains no valid ID.")
+        raise NotFound("No image or upload has this ID: IDs are UUIDs.")
     return image_id
 
 

@@ -298,7 +298,7 @@ def _integer(digits: str) -> int:
 
 def _float(digits: str) -> float:
     if not math.isfinite(number := float(digits)):
-        raise InvalidJson("A number is too large, or NaN or Infinity.")
+        raise InvalidJson("A number is too large, NaN or Infinity.")
     return number
 
 

@@ -240,5 +240,5 @@ async def test_a_bucket_of_somebody_else_is_told_with_the_remedy(emulator: Emula
     key = await emulator.create_user(service_policy(other))
     with sdk_environment(emulator.endpoint_url, key):
         for command in (status, up):
-            with pytest.raises(SettingsError, match=r"another account's.*AccessDenied.*PIXDEPOT_BUCKET"):
+            with pytest.raises(SettingsError, match=r"AccessDenied.*another account.*PIXDEPOT_BUCKET"):
                 await command(account.settings)

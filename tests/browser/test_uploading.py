@@ -104,7 +104,7 @@ async def test_what_is_no_picture_is_refused_in_words(gallery: Gallery) -> None:
     )
     await expect(gallery.row("notes.txt")).to_contain_text("not a JPEG, PNG, GIF, WebP or AVIF")
     await expect(gallery.row("broken.jpg")).to_contain_text("truncated")
-    await expect(gallery.row("large.jpg")).to_contain_text("10,485,760 bytes")
+    await expect(gallery.row("large.jpg")).to_contain_text("the limit is 10 MiB")
     await expect(gallery.page.get_by_text("0 of 3 uploaded, 3 failed")).to_be_visible()
     assert not [each for each in gallery.requests if each.method == "POST" and "notes" in (each.post_data or "")]
 
