@@ -68,7 +68,7 @@ async def test_seaweedfs_without_a_key_goes_on_taking_writes(seaweedfs: Gateway,
         settings = new_settings()
         told = await lacking(settings)
         assert told.keys() == {"bucket's public access block", "bucket's encryption"}
-        assert "taken back" in told["bucket's encryption"]
+        assert "removed again" in told["bucket's encryption"]
         await assert_writable(settings)
         await down(settings)
         assert {each.state for each in await status(settings)} <= {"missing", NOT_SUPPORTED}
@@ -87,7 +87,7 @@ async def test_ceph_goes_on_taking_writes(ceph: Gateway, emulator: Emulator) -> 
         settings = new_settings(cors_origins=("https://z.example", "https://a.example"))
         told = await lacking(settings)
         assert told.keys() == {"bucket's public access block", "bucket's encryption"}
-        assert "taken back" in told["bucket's public access block"]
+        assert "removed again" in told["bucket's public access block"]
         await assert_writable(settings)
 
 
@@ -170,7 +170,7 @@ async def test_a_store_that_accepts_it_and_does_not_keep_it(
 ) -> None:
     monkeypatch.setattr(bucket, "_KEPT_WITHIN", 0.3)
     proxy.instead = answering(asked, {"GET": absent(asked), "PUT": web.Response})
-    assert "not kept" in (await lacking(new_settings()))[SETTINGS[asked]]
+    assert "does not keep" in (await lacking(new_settings()))[SETTINGS[asked]]
 
 
 @each_setting
