@@ -84,7 +84,7 @@ class BucketSetting:
         now = asyncio.get_running_loop().time()
         self._put_at = self._put_at or now
         if now - self._put_at > _KEPT_WITHIN:
-            await self._give_up("it is accepted, and not kept as asked for")
+            await self._give_up("the store accepts it but does not keep it")
         try:
             await self.put()
         except ClientError as error:
@@ -102,7 +102,7 @@ class BucketSetting:
             return
         await self.delete()
         if await self._refused_write() is None:
-            await self._give_up(f"writes fail with it ({_refusal(refused)}), so it was taken back")
+            await self._give_up(f"writes fail with it ({_refusal(refused)}), so it was removed again")
         await self.put()  # something else is at fault
 
     async def _refused_write(self) -> ClientError | None:

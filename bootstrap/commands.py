@@ -92,12 +92,12 @@ def _check_functions(settings: Settings) -> None:
     """Raise SettingsError where functions could not reach what they are to serve."""
     if not (settings.uses_s3 and settings.uses_dynamodb):
         raise SettingsError(
-            "Functions on Lambda keep no files: unset PIXDEPOT_STORAGE and PIXDEPOT_DATABASE, and set "
+            "Functions on Lambda cannot store files: unset PIXDEPOT_STORAGE and PIXDEPOT_DATABASE, and set "
             "PIXDEPOT_BACKEND=aws."
         )
     if settings.s3_endpoint_url or settings.s3_access_key_id or settings.s3_region:
         raise SettingsError(
-            "Functions on Lambda use the S3 of their own account and Region: unset PIXDEPOT_S3_ENDPOINT_URL, "
+            "Functions on Lambda use S3 in the same account and Region: unset PIXDEPOT_S3_ENDPOINT_URL, "
             "PIXDEPOT_S3_REGION, PIXDEPOT_S3_ACCESS_KEY_ID and PIXDEPOT_S3_SECRET_ACCESS_KEY."
         )
 

@@ -70,14 +70,14 @@ class Examination:
     async def steps(self) -> AsyncIterator[Step]:
         """Do every step in turn; those after one that failed, as far as they make sense without it."""
         ways: list[tuple[str, Callable[[], Awaitable[None]]]] = [
-            ("ask the database", self.records.check),
-            ("look for damage", self.records.examine),
-            ("keep a record", self._keep_a_record),
-            ("ask the storage", self._ask_storage),
+            ("check the database", self.records.check),
+            ("check the database for damage", self.records.examine),
+            ("write a record", self._keep_a_record),
+            ("check the storage", self._ask_storage),
             ("sign an upload", self._sign),
             ("compare clocks", self._compare_clocks),
-            ("preflight as a browser", self._preflight),
-            ("upload through the link", self._send),
+            ("CORS preflight", self._preflight),
+            ("upload through a link", self._send),
             ("seal", self._seal),
             ("download through a link", self._download),
         ]
@@ -151,10 +151,10 @@ class Examination:
                 allowed = answer.headers.get("Access-Control-Allow-Origin")
             if allowed not in {origin, "*"}:
                 raise StepFailed(
-                    f"The storage does not let pages of {origin} send pictures.",
-                    "The CORS rules are missing or others: run pixdepot bootstrap up with the same "
-                    "PIXDEPOT_CORS_ORIGINS and PIXDEPOT_PUBLIC_URL as the service. Where it says that CORS is not "
-                    "supported, allow the origin in the store's own configuration.",
+                    f"The storage does not allow uploads from pages of {origin}.",
+                    "The CORS rules are missing or different: run pixdepot bootstrap up with the same "
+                    "PIXDEPOT_CORS_ORIGINS and PIXDEPOT_PUBLIC_URL as the service. If it reports that CORS is not "
+                    "supported, allow the origin in the configuration of the store.",
                 )
 
     def _origins(self) -> list[str]:
@@ -178,7 +178,10 @@ class Examination:
         async with self.http.get(self._url(links.url(self._keys[1], _TYPE, "inline"))) as answer:
             await _check(answer)
             if await answer.read() != _BYTES:
-                raise StepFailed("Other bytes came back.", "Something on the way to the storage changes them.")
+                raise StepFailed(
+                    "The downloaded bytes differ from the uploaded ones.",
+                    "A proxy in front of the storage changes them.",
+                )
         self._downloaded = True
 
     async def _delete(self) -> None:
@@ -191,7 +194,7 @@ async def _tried(name: str, way: Callable[[], Awaitable[None]]) -> Step:
     except StepFailed as failed:
         return Step(name, failed.cause, failed.remedy)
     except (aiohttp.ClientError, TimeoutError) as error:
-        return Step(name, f"There was no answer ({type(error).__name__}).", UNREACHABLE)
+        return Step(name, f"No response ({type(error).__name__}).", UNREACHABLE)
     except (PixdepotError, ClientError) as error:
         return _explained(name, error)
     return Step(name)

@@ -114,7 +114,9 @@ async def running_emulator(
     the block's end is one. Raises ServerFailed, with the end of the emulator's log, when it does not come up.
     """
     if port and not port_is_free(port):
-        raise ServerFailed(f"Port {port} of {LOOPBACK} is taken; is an emulator running already?")
+        raise ServerFailed(
+            f"Port {port} of {LOOPBACK} is in use: stop the other emulator, or set --port to another port."
+        )
     python = await asyncio.to_thread(installed or install)
     port = port or free_port()
     endpoint_url, root = f"http://{LOOPBACK}:{port}", AccessKey("test", "test")

@@ -24,17 +24,17 @@ _TYPE = "image/png"
 _MINUTES = timedelta(minutes=1)
 
 _DEVELOPMENT = "use this storage for development only, or configure it to check signatures."
-_WRITABLE = f"Anyone who reaches the storage can write to the bucket: {_DEVELOPMENT}"
+_WRITABLE = f"Anyone who can reach the storage can write to the bucket: {_DEVELOPMENT}"
 _READABLE = f"Anyone who knows the key of an image can read it: {_DEVELOPMENT}"
-_TYPE_CHECKED = "`complete` checks the type of the bytes and publishes no other."
+_TYPE_CHECKED = "`complete` checks the type of the bytes and rejects other types."
 _LENGTH_CHECKED = (
-    "`complete` refuses another length. Until then a client can store more than it declared: limit the size of "
+    "`complete` rejects another length. Until then a client can store more than it declared: limit the size of "
     "requests in a reverse proxy."
 )
 
-_DIGEST_CHECKED = "`complete` compares the SHA-256 and publishes no other bytes."
+_DIGEST_CHECKED = "`complete` checks the SHA-256 and rejects other bytes."
 _SEALED_WITHOUT = (
-    "A request may carry more than was signed, such as an ACL; `complete` publishes a copy without it."
+    "A request can carry unsigned headers or fields, such as an ACL; `complete` publishes a copy without them."
 )
 
 
@@ -112,11 +112,11 @@ _FORMS = (
     _Attempt("form with an unsigned field", _SEALED_WITHOUT, _another_field),
 )
 _TWICE = (
-    "The link takes other bytes until it expires. No published image changes, because `complete` copies what it "
-    "verifies to a key that no link can write."
+    "The link accepts other bytes until it expires. Published images do not change, because `complete` copies the "
+    "verified bytes to a key that no link can write."
 )
-_NO_FORMS = 'Set PIXDEPOT_POST_FORMS=0: the service then refuses the method "POST" and says why.'
-_FORMS_UNUSED = 'The storage takes them. Remove PIXDEPOT_POST_FORMS=0 to offer the method "POST".'
+_NO_FORMS = 'Set PIXDEPOT_POST_FORMS=0: the server then rejects the method "POST".'
+_FORMS_UNUSED = 'The storage supports them. Remove PIXDEPOT_POST_FORMS=0 to offer the method "POST".'
 
 
 @dataclass(slots=True)

@@ -51,10 +51,10 @@ def _answers(error: type[PixdepotError], detail: str, **headers: str) -> dict[st
 # What never reaches the function: a body that is too large for it, too many requests, and its own failures.
 GATEWAY_RESPONSES = {
     "REQUEST_TOO_LARGE": _answers(
-        TooLarge, "A request may have 6 MB here: ask for a direct upload with POST to /uploads."
+        TooLarge, "The request is too large: the limit is 6 MB. Use a direct upload (POST /uploads)."
     ),
-    "THROTTLED": _answers(TooManyRequests, "There are too many requests at the moment.", Retry_After="1"),
-    "DEFAULT_5XX": _answers(Unavailable, "The function did not answer.", Retry_After="1"),
+    "THROTTLED": _answers(TooManyRequests, "Too many requests; retry in 1 second.", Retry_After="1"),
+    "DEFAULT_5XX": _answers(Unavailable, "The function did not respond; retry in 1 second.", Retry_After="1"),
 }
 
 

@@ -267,7 +267,9 @@ def _compile(directory: Path, target: Target) -> None:
     Python will not compare with the sources, whose times a zip does not keep, and names them as on Lambda.
     """
     if target.python != _HERE:
-        logger.warning("Packaged with Python %s for %s: sources only, so it starts slower.", _HERE, target.python)
+        logger.warning(
+            "Packaged with Python %s for %s: without bytecode, so cold starts are slower.", _HERE, target.python
+        )
         return
     as_on_lambda = ("-s", str(directory), "-p", "/var/task")
     command = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", *as_on_lambda]

@@ -53,7 +53,7 @@ class Child:
         if self.process.returncode is not None:
             raise ServerFailed(f"{self.log.stem} ended with status {self.process.returncode}.\n{self.last_words()}")
         if not answered:
-            raise ServerFailed(f"{self.log.stem} did not answer within {within:g} s.\n{self.last_words()}")
+            raise ServerFailed(f"{self.log.stem} did not respond within {within:g} s.\n{self.last_words()}")
 
     async def stop(self, with_signal: signal.Signals, within: float) -> None:
         """End the process and wait for it. Raises ServerFailed when it has to be killed after `within` seconds."""
@@ -202,7 +202,7 @@ def installed_once(name: str, proof: str, install: Callable[[Path], None]) -> Pa
 
 
 def _install(directory: Path, install: Callable[[Path], None]) -> None:
-    logger.info("setting up %s, once for all", directory.name)
+    logger.info("installing %s; this happens once", directory.name)
     for left in (directory, *directory.parent.glob(f"{directory.name}.partial-*")):
         shutil.rmtree(left, ignore_errors=True)
     # A child of a process that died may still be writing into its own partial directory.

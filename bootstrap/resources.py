@@ -17,6 +17,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from service.aws.refusals import refused
 from service.aws.session import Clients, DynamoAccess, S3Access, error_code
 from service.settings import Settings, SettingsError
 
@@ -176,7 +177,7 @@ class _Wait:
         if isinstance(self.there, NotReady):
             said.append(f"It is not ready: {self.there.reason}")
         if self.refusal:
-            said.append(f"The last answer was: {self.refusal}")
+            said.append(f"The last response was: {self.refusal}")
         return " ".join(said)
 
 
@@ -234,8 +235,8 @@ def _bucket(s3: Any, region: str, settings: Settings) -> list[Resource]:
             if error_code(error) != "AccessDenied":
                 raise
             raise SettingsError(
-                f"The bucket {bucket} is another account's, or these credentials have no s3:ListBucket for it "
-                f"({error}). Choose another name with PIXDEPOT_BUCKET, or add the permission."
+                f"{refused(error)} The bucket {bucket} belongs to another account, or the credentials lack the "
+                "permission s3:ListBucket: set another name with PIXDEPOT_BUCKET, or add the permission."
             ) from error
         return True
 

@@ -158,14 +158,14 @@ class _Body:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         if len(self._text) > PAYLOAD_BYTES:
-            raise TooLarge("A request may have 6 MB here: ask for a direct upload with POST to /uploads.")
+            raise TooLarge("The request is too large: the limit is 6 MB. Use a direct upload (POST /uploads).")
         if not self._is_base64:
             yield self._text.encode()
             return
         try:
             yield pybase64.b64decode(self._text, validate=True)
         except ValueError as error:
-            raise InvalidRequest("The body did not arrive whole.") from error
+            raise InvalidRequest("The body is incomplete.") from error
 
 
 async def _response(response: ApiResponse) -> Response[Any]:

@@ -49,6 +49,6 @@ def check_exposure(settings: Settings) -> None:
     """Raise SettingsError when anyone on the network could do anything as anyone."""
     if settings.auth == "open" and not settings.allow_open_auth:
         raise SettingsError(
-            "API Gateway is open to everyone, and with open auth they may upload and delete as any user. "
-            "Ask for tokens (PIXDEPOT_AUTH=jwt), or say PIXDEPOT_ALLOW_OPEN_AUTH=1 if that is meant."
+            "API Gateway is open to everyone, and without tokens everyone can upload and delete as any user. "
+            "Require tokens (PIXDEPOT_AUTH=jwt), or set PIXDEPOT_ALLOW_OPEN_AUTH=1 to allow this."
         )

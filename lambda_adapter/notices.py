@@ -58,7 +58,7 @@ def wrapped(message: str) -> Any:
     try:
         return json.loads(message)
     except ValueError as error:
-        raise UnsupportedEvent("The message is not the JSON of an event.") from error
+        raise UnsupportedEvent("The message is not an event in JSON.") from error
 
 
 def _read(event: Any, wrappings: int) -> Iterator[Notice]:

@@ -16,7 +16,7 @@ from .commands.terminal import printable
 from .commands.upkeep import migrate, reconcile, recover, reindex, sweep, variants
 from .commands.uploading import upload
 
-_EPILOG = "A command ends with 0 when all is done, with 1 when something failed, with 2 when it was called wrongly."
+_EPILOG = "Exit status: 0 on success, 1 if anything failed, 2 for invalid usage."
 
 
 class _Pixdepot(click.Group):
@@ -29,7 +29,7 @@ class _Pixdepot(click.Group):
 @click.group(cls=_Pixdepot, epilog=_EPILOG)
 @click.version_option(package_name="pixdepot")
 def main() -> None:
-    """Upload, keep and find pictures."""
+    """Upload, list, download and manage images, and run the server."""
 
 
 _PICTURES = (upload, ls, get, edit, rm, sign)

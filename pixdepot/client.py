@@ -139,7 +139,7 @@ class Client:
         if not isinstance(source, NewImage):
             source = NewImage(source, tags=tuple(tags), **said)
         elif tags or said:
-            raise TypeError("A NewImage says everything by itself.")
+            raise TypeError("A NewImage contains all details: pass no others with it.")
         return await upload(self._transport, source, self.user_id, on_progress)
 
     async def upload_many(

@@ -52,7 +52,7 @@ def _check_replaceable(path: Path) -> None:
     """Raise OSError where a download would take the place of a device, a pipe or a socket."""
     with suppress(FileNotFoundError):
         if kind := special(path.stat()):
-            raise OSError(errno.EINVAL, f"It is {kind}, not a file: name a file or a directory", path)
+            raise OSError(errno.EINVAL, f"It is {kind}, not a file: choose a file or a directory", path)
 
 
 class _Fetching:
@@ -79,7 +79,7 @@ class _Fetching:
             await asyncio.to_thread(self._start_over)
             await self._fetch_rest()
         if not self._is_right():
-            raise DigestMismatch("The bytes that came are not those that were uploaded.")
+            raise DigestMismatch("The SHA-256 of the downloaded bytes does not match the image.")
 
     async def _fetch_rest(self) -> None:
         attempts = self._transport.attempts()

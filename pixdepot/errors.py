@@ -79,7 +79,7 @@ class APIError(PixdepotError):
 
     def __str__(self) -> str:
         fields = "; ".join(f"{name}: {' '.join(messages)}" for name, messages in self.errors.items())
-        said = " ".join(each for each in (self.detail, fields) if each) or "The service said no more."
+        said = " ".join(each for each in (self.detail, fields) if each) or "The server gave no details."
         named = f"{self.status} {self.code}".rstrip()
         return f"{named}: {said}" + (f" (request {self.request_id})" if self.request_id else "")
 
@@ -140,7 +140,7 @@ class StorageRefused(PixdepotError):
     """The storage did not take the bytes, or did not give them. `retry_after` is in seconds, where it said so."""
 
     def __init__(self, status: int, retry_after: float | None = None) -> None:
-        super().__init__(f"The storage answered {status}.")
+        super().__init__(f"The storage returned status {status}.")
         self.status = status
         self.retry_after = retry_after
 

@@ -28,7 +28,7 @@ def proxy_for(url: URL) -> URL | None:
         if proxy.scheme in {"http", "https"} and proxy.host:
             return proxy
     raise PixdepotError(
-        f"{url.scheme.upper()}_PROXY is no proxy that can be used: it takes a URL such as http://proxy.example:3128."
+        f"{url.scheme.upper()}_PROXY is invalid: set it to a URL such as http://proxy.example:3128."
     )
 
 

@@ -42,7 +42,7 @@ class Content:
                 break
             yield chunk
         if left:
-            raise SourceChanged("The file changed its size while it was sent.")
+            raise SourceChanged("The size of the file changed during the upload.")
 
     async def changed(self) -> bool:
         """Return whether there is now something else than there was."""
@@ -61,7 +61,7 @@ async def opened(new: NewImage) -> AsyncIterator[Content]:
         size, sha256, head = await asyncio.to_thread(_measured, file, new.sha256)
         content_type = new.content_type or sniffed(head)
         if content_type is None:
-            raise UnknownFormat("These bytes are no JPEG, PNG, GIF, WebP or AVIF.")
+            raise UnknownFormat("The file is not a JPEG, PNG, GIF, WebP or AVIF image.")
         filename = new.filename or _name(new.source) or download_name("image", sniffed(head) or content_type)
         yield Content(filename, content_type, size, sha256, file)
 
@@ -131,7 +131,7 @@ def _check_regular(path: str | os.PathLike[str], status: os.stat_result) -> None
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     if kind := special(status):
-        raise OSError(errno.EINVAL, f"It is {kind}, not a file: save what it gives to a file first", path)
+        raise OSError(errno.EINVAL, f"It is {kind}, not a file: save its content to a file first", path)
 
 
 def special(status: os.stat_result) -> str | None:

@@ -142,11 +142,13 @@ def _translated(url: URL) -> Iterator[None]:
     try:
         yield
     except TimeoutError as error:
-        raise TimedOut(f"{url.host} did not answer in time.") from error
+        raise TimedOut(f"{url.host} did not respond in time.") from error
     except aiohttp.ClientProxyConnectionError as error:
         raise ConnectionFailed(f"The proxy {error.host} cannot be reached: {error.strerror}", sent=False) from error
     except aiohttp.ClientHttpProxyError as error:
-        raise ConnectionFailed(f"The proxy does not connect to {url.host}: {error.status}.", sent=False) from error
+        raise ConnectionFailed(
+            f"The proxy refused the connection to {url.host}: status {error.status}.", sent=False
+        ) from error
     except aiohttp.ClientConnectorError as error:
         raise ConnectionFailed(f"{url.host} cannot be reached: {error.strerror}", sent=False) from error
     except (aiohttp.ClientError, ConnectionError) as error:
@@ -157,9 +159,13 @@ def _document(body: bytes) -> Mapping[str, Any]:
     try:
         document = jsonlib.loads(body)
     except ValueError as error:
-        raise UnreadableAnswer("The answer is not JSON: is the URL that of a Pixdepot?") from error
+        raise UnreadableAnswer(
+            "The response is not JSON: check that the URL belongs to a Pixdepot server."
+        ) from error
     if not isinstance(document, dict):
-        raise UnreadableAnswer("The answer is not a JSON object: is the URL that of a Pixdepot?")
+        raise UnreadableAnswer(
+            "The response is not a JSON object: check that the URL belongs to a Pixdepot server."
+        )
     return document
 
 

@@ -96,7 +96,7 @@ class _Sending:
             raise
         if status >= 300 and status != _THERE_ALREADY:
             if await self._content.changed():
-                raise SourceChanged("The file changed while it was being sent.")
+                raise SourceChanged("The file changed during the upload.")
             raise StorageRefused(status, asked)
 
     async def _sign(self) -> Mapping[str, Any] | None:
@@ -130,7 +130,7 @@ class _Body:
             async with asyncio.timeout(self._patience) as self._limit:
                 yield
         except TimeoutError as error:
-            raise TimedOut("The storage takes no more bytes.") from error
+            raise TimedOut("The storage stopped accepting bytes.") from error
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         done, size = 0, self._content.size

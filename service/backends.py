@@ -119,5 +119,5 @@ def _usable(directory: Path) -> Iterator[None]:
             why = "it is not a directory"
         raise SettingsError(
             f"{getattr(error, 'filename', None) or directory} cannot be used for data: {why}. "
-            "Set PIXDEPOT_DATA_DIR (or --data) to a directory that this user may write to."
+            "Set PIXDEPOT_DATA_DIR (or --data) to a directory that this user can write to."
         ) from error

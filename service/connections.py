@@ -177,9 +177,9 @@ async def _body(request: web.BaseRequest, deadlines: Deadlines) -> AsyncIterator
             async with asyncio.timeout(min(left, deadlines.stall)):
                 chunk = await request.content.readany()
         except TimeoutError as error:
-            raise RequestTimeout("The body arrives too slowly.") from error
+            raise RequestTimeout("The body arrived too slowly; retry with a faster connection.") from error
         except (web.RequestPayloadError, ConnectionError) as error:
-            raise InvalidRequest("The body breaks off, or is not well-formed.") from error
+            raise InvalidRequest("The body is incomplete or malformed.") from error
         if not chunk:
             return
         waited += clock() - asked
@@ -290,8 +290,8 @@ class Connection(web.RequestHandler):
             return _refusal(self._api, _misread(exc, self._api), _seen(self._beginning))
         self.log_exception("An answer could not be sent", exc_info=exc)
         if request.writer.output_size:
-            raise ConnectionError("Part of an answer is sent already.")
-        return _refusal(self._api, PixdepotError("This is the service's fault."), _headers(request))
+            raise ConnectionError("Part of the response has already been sent.")
+        return _refusal(self._api, PixdepotError("The server failed unexpectedly."), _headers(request))
 
 
 # The parser's words, which quote the line: there is no other way to know it.

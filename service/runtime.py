@@ -110,8 +110,8 @@ async def open_recoverer(settings: Settings) -> AsyncIterator[Recoverer]:
     directory = settings.data_dir.absolute()
     if not settings.uses_s3 and not (directory / "objects" / "images").is_dir():
         raise SettingsError(
-            f"{directory} has no images to recover, since there is no objects/images in it: restore that from a "
-            "backup, or name the right directory with --data or PIXDEPOT_DATA_DIR."
+            f"{directory} has no images to recover, because it has no objects/images: restore that from a "
+            "backup, or set the right directory with --data or PIXDEPOT_DATA_DIR."
         )
     async with open_service(settings, paired=False) as runtime:
         yield runtime.recoverer
@@ -137,8 +137,8 @@ def _check_there(settings: Settings) -> None:
     if not _is_there(settings):
         lacking = "objects" if settings.uses_dynamodb else DATABASE
         raise SettingsError(
-            f"{settings.data_dir.absolute()} is no data directory of Pixdepot, since it has no {lacking}: "
-            "name the right one with --data or PIXDEPOT_DATA_DIR. `pixdepot serve` makes a new one."
+            f"{settings.data_dir.absolute()} is not a data directory of Pixdepot, because it has no {lacking}: "
+            "set the right directory with --data or PIXDEPOT_DATA_DIR. `pixdepot serve` creates a new one."
         )
 
 

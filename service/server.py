@@ -89,7 +89,7 @@ def listen(host: str, port: int) -> socket.socket:
 _ANOTHER_HOST = "Set --host to an address of this machine, such as 127.0.0.1."
 _REMEDIES = {
     errno.EADDRINUSE: "Stop the other process, or set --port to another port (0: a free one).",
-    errno.EACCES: "Ports below 1024 need a privilege; set --port to a higher one.",
+    errno.EACCES: "Ports below 1024 require a privilege; set --port to a higher one.",
 }
 
 
@@ -101,14 +101,14 @@ def check_exposure(settings: Settings, host: str) -> None:
         loopback = False
     if settings.auth == "open" and not loopback and not settings.allow_open_auth:
         raise SettingsError(
-            f"With open auth everyone who reaches {host} may upload and delete as any user. Listen on 127.0.0.1, "
-            "or ask for tokens (PIXDEPOT_AUTH=jwt). In a container, publish the port on loopback only "
+            f"Without tokens, everyone who can reach {host} can upload and delete as any user. Listen on "
+            "127.0.0.1, or require tokens (PIXDEPOT_AUTH=jwt). In a container, publish the port on loopback only "
             "(-p 127.0.0.1:8080:8080) and set PIXDEPOT_ALLOW_OPEN_AUTH=1."
         )
     if settings.auth == "open" and not loopback:
         logger.warning(
-            "Open auth on %s: everyone who reaches this port may upload and delete as any user. In a container, "
-            "publish it on loopback only (-p 127.0.0.1:8080:8080), or ask for tokens (PIXDEPOT_AUTH=jwt).",
+            "Open auth on %s: everyone who can reach this port can upload and delete as any user. In a container, "
+            "publish it on loopback only (-p 127.0.0.1:8080:8080), or require tokens (PIXDEPOT_AUTH=jwt).",
             host,
         )
 
@@ -138,7 +138,7 @@ async def serve(settings: Settings, host: str, port: int, started: Callable[[str
 async def _tell_of_failures(api: Api) -> None:
     """Log a warning for each backend that is unavailable, so that a wrong setting is visible at the start."""
     silent = Unavailable(
-        "It does not answer in time.", cause="Check its endpoint and the network; `pixdepot doctor` tells more."
+        "The request timed out.", cause="Check its endpoint and the network; `pixdepot doctor` shows details."
     )
     for name, failure in (await api.services.depot.failures()).items():
         if not isinstance(failure, DepotMismatch):  # of which sweep tells

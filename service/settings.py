@@ -17,20 +17,20 @@ _WEEK = 7 * 24 * 3600  # seconds
 
 def _positive(text: str) -> int:
     if not re.fullmatch(r"0*[1-9][0-9]{0,17}", text):
-        raise ValueError("takes a whole number above 0")
+        raise ValueError("must be a whole number above 0")
     return int(text)
 
 
 def _count(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,18}", text):
-        raise ValueError("takes a whole number, 0 for none")
+        raise ValueError("must be a whole number; 0 means none")
     return int(text)
 
 
 def _seconds(most: int) -> Callable[[str], int]:
     def read(text: str) -> int:
         if (seconds := _positive(text)) > most:
-            raise ValueError(f"takes {most:,} seconds at most, since S3 signs nothing for more than 7 days")
+            raise ValueError(f"must be at most {most:,} seconds, because S3 links expire after at most 7 days")
         return seconds
 
     return read
@@ -38,14 +38,14 @@ def _seconds(most: int) -> Callable[[str], int]:
 
 def _flag(text: str) -> bool:
     if text.lower() not in {"1", "true", "yes", "0", "false", "no"}:
-        raise ValueError("takes 1 or 0")
+        raise ValueError("must be 1 or 0")
     return text.lower() in {"1", "true", "yes"}
 
 
 def _one_of(*choices: str) -> Callable[[str], str]:
     def read(text: str) -> str:
         if text not in choices:
-            raise ValueError(f"takes one of: {', '.join(choices)}")
+            raise ValueError(f"must be one of: {', '.join(choices)}")
         return text
 
     return read
@@ -62,21 +62,21 @@ def _parts(text: str, *without: str) -> re.Match[str]:
     """Return an absolute http or https URL's parts, those it must not have left out. Raises ValueError."""
     parts = _URL.fullmatch(text) if re.fullmatch(r"[!-~]*", text) else None
     if parts is None:
-        raise ValueError("takes an http:// or https:// URL with a host, such as https://images.example")
+        raise ValueError("must be an http:// or https:// URL with a host, such as https://images.example")
     port = parts["port"]
     if port is not None and not (re.fullmatch(r":[0-9]{1,5}", port) and 0 < int(port[1:]) < 65536):
-        raise ValueError("takes a URL with a port from 1 to 65535, or without any")
+        raise ValueError("must be a URL with a port from 1 to 65535, or without a port")
     for name in ("user", "fragment", *without):
         if parts[name] is not None:
-            raise ValueError(f"takes a URL without {_PARTS[name]}")
+            raise ValueError(f"must be a URL without {_PARTS[name]}")
     return parts
 
 
 _PARTS = {
     "user": "user name and password (user:password@)",
     "fragment": "a fragment (#...)",
-    "query": "a query (?...), since paths are appended to it",
-    "path": "a path, since an origin is a scheme, a host and a port",
+    "query": "a query (?...), because paths are appended to it",
+    "path": "a path, because an origin is a scheme, a host and a port",
 }
 
 
@@ -89,7 +89,7 @@ def _url(text: str) -> str:
 def _secure_url(text: str) -> str:
     parts = _parts(text)
     if parts["scheme"] != "https" and parts["host"] not in {"localhost", "127.0.0.1", "[::1]"}:
-        raise ValueError("takes an https:// URL; http:// does on loopback only")
+        raise ValueError("must be an https:// URL; http:// is allowed on loopback only")
     return text
 
 
@@ -98,7 +98,7 @@ def _issuer(text: str) -> str:
     if text.startswith(("http:", "https:")):
         _parts(text)
     elif not re.fullmatch(r"\S+", text):
-        raise ValueError("takes the issuer exactly as tokens have it, without spaces")
+        raise ValueError("must be the issuer exactly as in the tokens, without spaces")
     return text
 
 
@@ -117,19 +117,19 @@ def _origins(text: str) -> tuple[str, ...]:
 
 def _secret(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9._~+/=-]{16,512}", text):
-        raise ValueError("takes 16 to 512 characters that a bearer token may have (RFC 6750)")
+        raise ValueError("must be 16 to 512 characters that RFC 6750 allows in a bearer token")
     return text
 
 
 def _key_id(text: str) -> str:
     if not re.fullmatch(r"[!-.0-~]+", text):
-        raise ValueError("takes printable ASCII characters without spaces and slashes")
+        raise ValueError("must be printable ASCII characters without spaces and slashes")
     return text
 
 
 def _key(text: str) -> str:
     if not re.fullmatch(r"[!-~]+", text):
-        raise ValueError("takes printable ASCII characters without spaces")
+        raise ValueError("must be printable ASCII characters without spaces")
     return text
 
 
@@ -147,109 +147,119 @@ class Settings:
     backend: str = _setting(
         "local",
         _one_of("local", "aws"),
-        "Storage and database together: local (files, SQLite) or aws (S3, DynamoDB).",
+        "Storage and database: local (files and SQLite) or aws (S3 and DynamoDB).",
     )
     storage: str = _setting(
         "",
         _one_of("local", "s3"),
-        "Where the bytes of images are stored: local (files) or s3. Empty: as PIXDEPOT_BACKEND says.",
+        "Storage of the images: local (files) or s3. Empty: set by PIXDEPOT_BACKEND.",
     )
     database: str = _setting(
         "",
         _one_of("sqlite", "dynamodb"),
-        "Where records of images are stored: sqlite or dynamodb. Empty: as PIXDEPOT_BACKEND says.",
+        "Database of the image records: sqlite or dynamodb. Empty: set by PIXDEPOT_BACKEND.",
     )
-    data_dir: Path = _setting(Path("pixdepot-data"), Path, "The directory for files and for the SQLite database.")
+    data_dir: Path = _setting(Path("pixdepot-data"), Path, "Directory of the image files and the SQLite database.")
     disk_reserve: int = _setting(
         128 * 2**20,
         _count,
-        "Free disk space of local storage, in bytes, that uploads never use. Below it uploads and edits answer "
-        "507; views, deletes and sweeps go on. 0: no reserve.",
+        "Free disk space in bytes that uploads to local storage never use. Below it, uploads and edits fail with "
+        "507; views, deletes and sweep still work. 0: no reserve.",
     )
-    bucket: str = _setting("pixdepot", str, "The S3 bucket.")
-    table: str = _setting("image-metadata", str, "The DynamoDB table for records.")
-    index_table: str = _setting("image-index", str, "The DynamoDB table for lists.")
+    bucket: str = _setting("pixdepot", str, "Name of the S3 bucket.")
+    table: str = _setting("image-metadata", str, "Name of the DynamoDB table for image records.")
+    index_table: str = _setting("image-index", str, "Name of the DynamoDB table for the list index.")
     s3_endpoint_url: str = _setting(
         "",
         _url,
-        "S3's URL, where it is not AWS. Empty: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL or the profile; else AWS.",
+        "URL of the S3 API if it is not AWS. Empty: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL or the profile, "
+        "otherwise AWS.",
     )
     s3_region: str = _setting(
         "",
         str,
-        "S3's Region. Empty: AWS_DEFAULT_REGION, AWS_REGION or the profile; else us-east-1 where S3 is not AWS.",
+        "Region of the S3 bucket. Empty: AWS_DEFAULT_REGION, AWS_REGION or the profile, otherwise us-east-1 if S3 "
+        "is not AWS.",
     )
-    s3_access_key_id: str = _setting(
-        "", _key_id, "The access key ID for S3 alone. Empty: the credentials of the AWS SDK."
-    )
-    s3_secret_access_key: str = _setting("", _key, "The secret access key that belongs to it.")
+    s3_access_key_id: str = _setting("", _key_id, "Access key ID for S3 only. Empty: the AWS SDK's credentials.")
+    s3_secret_access_key: str = _setting("", _key, "Secret access key for PIXDEPOT_S3_ACCESS_KEY_ID.")
     s3_public_endpoint_url: str = _setting(
-        "", _url, "S3's URL as clients see it, where that is not the one the service uses. Empty: the same."
+        "",
+        _url,
+        "URL under which clients reach S3, if it differs from the server's. Empty: the same URL.",
     )
     post_forms: bool = _setting(
         True,
         _flag,
-        'Whether direct uploads may ask for the method "POST". 0 where the storage has no POST form (R2, Swift): '
-        "the service then refuses that method. `pixdepot doctor` says which it is.",
+        '1 offers the method "POST" for direct uploads. Set 0 if the storage does not support POST forms (R2, '
+        "Swift): the server then rejects this method. `pixdepot doctor` reports whether the storage supports it.",
     )
-    public_url: str = _setting("", _url, "The service's URL as clients see it. Empty: as each request reached it.")
+    public_url: str = _setting(
+        "", _url, "URL under which clients reach the service. Empty: the URL of each request."
+    )
     cors_origins: tuple[str, ...] = _setting(
         (),
         _origins,
-        "Origins of other sites whose pages may call the API, with commas between; http://localhost:* is every "
-        "port. Empty: none.",
+        "Origins of other sites whose pages may call the API (CORS), separated by commas; http://localhost:* "
+        "allows every port. Empty: none.",
     )
-    max_image_bytes: int = _setting(10 * 2**20, _positive, "The largest picture, in bytes.")
-    max_pixels: int = _setting(2**26, _positive, "The most pixels of a picture, or of each frame of an animation.")
+    max_image_bytes: int = _setting(10 * 2**20, _positive, "Maximum size of an image, in bytes.")
+    max_pixels: int = _setting(
+        2**26, _positive, "Maximum number of pixels of an image, or of each frame of an animation."
+    )
     body_memory: int = _setting(
-        64 * 2**20, _positive, "The most memory for pictures that are being uploaded, all together, in bytes."
+        64 * 2**20, _positive, "Maximum memory for all images being uploaded at the same time, in bytes."
     )
     decode_memory: int = _setting(
         128 * 2**20,
         _positive,
-        "The most memory for decoding pictures, in bytes; a picture that takes more is decoded alone.",
+        "Maximum memory for decoding images, in bytes. An image that needs more is decoded alone.",
     )
-    upload_ttl: int = _setting(900, _seconds(_WEEK), "How long a direct upload's URL works, in seconds.")
+    upload_ttl: int = _setting(900, _seconds(_WEEK), "Lifetime of direct upload URLs, in seconds.")
     url_ttl: int = _setting(
         3600,
         _seconds(_WEEK // 2),
-        "How long a picture's URL works at least, in seconds; it is the same URL for as long.",
+        "Lifetime window of download URLs, in seconds. A URL stays identical within a window and remains valid for "
+        "at least one full window after it.",
     )
     variant_format: str = _setting(
         "webp",
         _one_of("webp", "avif"),
-        "What the smaller pictures are encoded as: webp, or avif (smaller, slower).",
+        "Format of the variants: webp, or avif (smaller files, slower encoding).",
     )
     strip_location: bool = _setting(
-        False, _flag, "1 takes the place out of a picture where an upload does not say otherwise."
+        False, _flag, "1 removes the GPS location from images by default. An upload's strip_location overrides it."
     )
     read_budget: int = _setting(
-        1000, _positive, "The most rows a list reads for one page; then the page comes short, with a cursor."
+        1000,
+        _positive,
+        "Maximum number of index rows that a list reads for one page. Beyond it, the page has fewer images and a "
+        "cursor.",
     )
     rate_limit: int = _setting(
-        0, _count, "The most writes of one user in a minute, as each process counts them. 0: no limit."
+        0, _count, "Maximum number of writes per user and minute, counted by each process. 0: no limit."
     )
     user_quota_bytes: int = _setting(
-        0, _count, "The most bytes that one user's published images may take. 0: no quota."
+        0, _count, "Maximum total size of one user's published images, in bytes. 0: no quota."
     )
-    sweep_interval: int = _setting(60, _positive, "Seconds between two rounds of the background sweep.")
+    sweep_interval: int = _setting(60, _positive, "Interval of the background sweep, in seconds.")
     quarantine_days: int = _setting(
         30,
         _positive,
-        "Days that objects without a record stay in quarantine before they are deleted.",
+        "Days until objects without a record are deleted from quarantine.",
     )
     auth: str = _setting(
         "open",
         _one_of("open", "jwt"),
-        "Who a caller is: open (whoever the request says), jwt (whom a token names).",
+        "Authentication: open (the request states its user_id), or jwt (a token identifies the user).",
     )
-    jwt_issuer: str = _setting("", _issuer, "The issuer of tokens, exactly as their iss says it.")
-    jwt_audience: str = _setting("", str, "What tokens must have among their aud.")
-    jwks_url: str = _setting("", _secure_url, "Where the issuer has its keys, as a JWK Set (RFC 7517).")
+    jwt_issuer: str = _setting("", _issuer, "Issuer of tokens, exactly as in their claim iss.")
+    jwt_audience: str = _setting("", str, "Audience that the claim aud of tokens must contain.")
+    jwks_url: str = _setting("", _secure_url, "URL of the issuer's keys, a JWK Set (RFC 7517).")
     metrics_token: str = _setting(
-        "", _secret, "The bearer token for /metrics. Empty: open to all with open auth, to nobody with tokens."
+        "", _secret, "Bearer token for /metrics. Empty: /metrics is public with open auth, and disabled with jwt."
     )
-    allow_open_auth: bool = _setting(False, _flag, "1 lets open auth serve an address that is not loopback.")
+    allow_open_auth: bool = _setting(False, _flag, "1 allows open auth on an address that is not loopback.")
 
     def __post_init__(self) -> None:
         """Raise SettingsError where one setting needs another."""

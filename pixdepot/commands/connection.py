@@ -40,7 +40,7 @@ class Service:
         try:
             return self.user or (_subject(self.token) if self.token else getpass.getuser())
         except (OSError, LookupError, TypeError, ValueError) as error:
-            raise click.UsageError("Nobody knows who you are here: say it with --user.") from error
+            raise click.UsageError("The user ID is unknown: set it with --user.") from error
 
 
 def _subject(token: str) -> str:
@@ -61,13 +61,15 @@ def reading(command: Callable[..., T]) -> Callable[..., T]:
         default="http://127.0.0.1:8080",
         show_default=True,
         show_envvar=True,
-        help="Where the service is.",
+        help="URL of the service.",
     )
-    @click.option("--token", envvar="PIXDEPOT_TOKEN", default="", show_envvar=True, help="A bearer token.")
+    @click.option("--token", envvar="PIXDEPOT_TOKEN", default="", show_envvar=True, help="Bearer token.")
     @wraps(command)
     def with_service(*args: Any, url: str, token: str, **options: Any) -> T:
         if not re.fullmatch(r"[\x21-\x7e]*", token):
-            raise click.BadParameter("A token has letters, digits and signs of ASCII only.", param_hint="'--token'")
+            raise click.BadParameter(
+                "A token contains printable ASCII characters only, without spaces.", param_hint="'--token'"
+            )
         for parameter in click.get_current_context().command.params:
             _check_text(parameter, {**options, "url": url, "token": token}.get(parameter.name or ""))
         return command(*args, service=Service(url, token), **options)
@@ -82,14 +84,16 @@ def _check_text(parameter: click.Parameter, value: object) -> None:
             try:
                 text.encode()
             except UnicodeEncodeError as error:
-                raise click.BadParameter("It is not UTF-8.", param=parameter) from error
+                raise click.BadParameter("The value is not valid UTF-8.", param=parameter) from error
 
 
 def writing(command: Callable[..., T]) -> Callable[..., T]:
     """Give a command the options of `reading`, and --user: `service` tells who writes."""
 
     @click.option(
-        "--user", default="", help="Who writes, where no token says it. By default who is logged in here."
+        "--user",
+        default="",
+        help="User ID to act as when the service runs without tokens. [default: the login name]",
     )
     @reading
     @wraps(command)
@@ -114,5 +118,7 @@ def tags_option(told: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
 
 
 visibility_option = click.option(
-    "--visibility", type=click.Choice(["private", "public"]), help="Who sees it, where tokens tell users apart."
+    "--visibility",
+    type=click.Choice(["private", "public"]),
+    help="Who can view an image when the service runs with tokens: its owner, or everyone.",
 )

@@ -16,7 +16,7 @@ from pixdepot.gathering import as_they_end
 from pixdepot.sources import digest_of
 
 from .connection import Service, reading, talk
-from .terminal import Tell, Transfers, printing, reason, transfers
+from .terminal import Tell, Transfers, printing, reason, shown, transfers
 
 _AT_ONCE = 4  # images
 
@@ -38,17 +38,18 @@ class Fetched:
     type=click.Path(path_type=Path),
     default=".",
     show_default=True,
-    help="A file, or a directory that is there.",
+    help="Target file, or an existing directory.",
 )
 @reading
 @printing
 def get(image_ids: tuple[str, ...], to: Path, service: Service, tell: Tell) -> None:
-    """Download images as they were uploaded, verified. One that broke off goes on where it was.
+    """Download original images and verify their SHA-256.
 
-    In a directory each has its own filename; where another file has that name, it is named by its id.
+    An interrupted download resumes. In a directory, each file gets the image's filename. If another file already
+    has that name, the image ID replaces it.
     """
     if len(image_ids) > 1 and not to.is_dir():
-        raise click.BadParameter("Several images go into a directory that is there.", param_hint="'--to'")
+        raise click.BadParameter("To download several images, name an existing directory.", param_hint="'--to'")
 
     async def work() -> bool:
         well = True
@@ -59,7 +60,7 @@ def get(image_ids: tuple[str, ...], to: Path, service: Service, tell: Tell) -> N
                 async with aclosing(as_they_end(works, _AT_ONCE)) as results:
                     async for fetched in results:
                         told = fetched.error or fetched.path
-                        tell(fetched, f"{fetched.outcome:6}  {fetched.image_id}  {told}")
+                        tell(fetched, f"{shown(fetched.outcome):6}  {fetched.image_id}  {told}")
                         well = well and fetched.outcome != "failed"
         return well
 

@@ -13,13 +13,17 @@ from .terminal import Tell, printing
 
 
 @click.command()
-@click.option("--user", "user_id", help="Only this user's.")
-@tags_option("Only those with all of these tags, with commas between.")
-@click.option("--any-tag", is_flag=True, help="Those with any of the tags.")
-@click.option("--title", help="Only those with this in their title, in any case.")
-@click.option("--from", "date_from", metavar="DATE", help="Only from this day or instant on (ISO 8601).")
-@click.option("--to", "date_to", metavar="DATE", help="Only up to this day, which is included, or instant.")
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="No more than so many. By default all.")
+@click.option("--user", "user_id", help="Only images of this user ID.")
+@tags_option("Only images with all of these tags, separated by commas.")
+@click.option("--any-tag", is_flag=True, help="Match images with any of the tags instead of all.")
+@click.option("--title", help="Only images whose title contains this text, ignoring case.")
+@click.option(
+    "--from", "date_from", metavar="DATE", help="Only images created on or after this date or time (ISO 8601)."
+)
+@click.option(
+    "--to", "date_to", metavar="DATE", help="Only images created on or before this date or time (ISO 8601)."
+)
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Maximum number of images. [default: all]")
 @reading
 @printing
 def ls(
@@ -57,14 +61,17 @@ def _row(image: pixdepot.Image) -> str:
 
 @click.command()
 @click.argument("image_ids", nargs=-1, required=True, metavar="IMAGE_ID...")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @writing
 @printing
 def rm(image_ids: tuple[str, ...], yes: bool, service: Service, tell: Tell) -> None:
-    """Delete images of one's own, for good. On a terminal it asks first."""
+    """Permanently delete images you own.
+
+    On a terminal, the command asks for confirmation.
+    """
     if sys.stdin.isatty() and not yes:
         several = f"{len(image_ids)} images" if len(image_ids) > 1 else image_ids[0]
-        click.confirm(f"Delete {several} for good?", abort=True, err=True)
+        click.confirm(f"Permanently delete {several}?", abort=True, err=True)
 
     async def work() -> list[pixdepot.Deleted]:
         async with service.client() as client:
@@ -81,17 +88,20 @@ def rm(image_ids: tuple[str, ...], yes: bool, service: Service, tell: Tell) -> N
 
 @click.command()
 @click.argument("image_id")
-@click.option("--title", help="A new title.")
-@click.option("--description", help="A new description; empty for none.")
-@tags_option("Other tags in place of those it has, with commas between; empty for none.")
+@click.option("--title", help="New title.")
+@click.option("--description", help="New description; an empty value removes it.")
+@tags_option("New tags, separated by commas, that replace all present tags; an empty value removes them.")
 @visibility_option
 @writing
 @printing
 def edit(image_id: str, service: Service, tell: Tell, **changes: Any) -> None:
-    """Change what is said about an image of one's own; what is left out stays as it is."""
+    """Edit the title, description, tags or visibility of an image.
+
+    You must own the image. Options you omit leave the field unchanged.
+    """
     said = {name: value for name, value in changes.items() if value is not None}
     if not said:
-        raise click.UsageError("Say what to change: --title, --description, --tags or --visibility.")
+        raise click.UsageError("Nothing to change: use --title, --description, --tags or --visibility.")
 
     async def work() -> pixdepot.Image:
         async with service.client() as client:
@@ -108,12 +118,15 @@ def edit(image_id: str, service: Service, tell: Tell, **changes: Any) -> None:
     type=click.Choice(["original", "display", "thumb"]),
     default="original",
     show_default=True,
-    help="Which picture of it.",
+    help="Size of the image to link to.",
 )
 @reading
 @printing
 def sign(image_id: str, variant: pixdepot.VariantName, service: Service, tell: Tell) -> None:
-    """Print a link to an image, for anyone who has it, until it expires."""
+    """Print a download link that works until it expires.
+
+    Anyone who has the link can download the image, without a token.
+    """
 
     async def work() -> pixdepot.Link:
         async with service.client() as client:

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 def _settings_help() -> str:
     rows = [f"  {name}{f'  [{default}]' if default else ''}\n      {doc}" for name, default, doc in described()]
-    return "\b\nSettings come from the environment:\n" + "\n".join(rows)
+    return "\b\nSettings are environment variables:\n" + "\n".join(rows)
 
 
 class _WrongCall(click.ClickException):
-    """An option's value that cannot be meant, told in a line."""
+    """An invalid option value, reported in one line."""
 
     exit_code = 2
 
@@ -33,20 +33,23 @@ class _WrongCall(click.ClickException):
 def _port(_context: click.Context, option: click.Parameter, port: int) -> int:
     """Return a port that exists. Raises _WrongCall."""
     if not 0 <= port <= 65535:
-        raise _WrongCall(f"{option.opts[0]} takes a port from 0 to 65535, not {port}.")
+        raise _WrongCall(f"{option.opts[0]} must be a port from 0 to 65535, not {port}.")
     return port
 
 
 @click.command(epilog=_settings_help())
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
-    "--port", default=8080, show_default=True, callback=_port, help="The port to listen on; 0 takes a free one."
+    "--port", default=8080, show_default=True, callback=_port, help="Port to listen on; 0 selects a free port."
 )
 @click.option(
-    "--data", type=click.Path(path_type=Path, file_okay=False), help="The data directory (PIXDEPOT_DATA_DIR)."
+    "--data", type=click.Path(path_type=Path, file_okay=False), help="Data directory. [default: PIXDEPOT_DATA_DIR]"
 )
 def serve(host: str, port: int, data: Path | None) -> None:
-    """Run the server until SIGTERM or Ctrl-C; what is in flight is finished."""
+    """Run the server until SIGTERM or Ctrl-C.
+
+    The server completes requests in progress before it exits.
+    """
     from service import server
     from service.telemetry import logs
 
@@ -68,18 +71,19 @@ def serve(host: str, port: int, data: Path | None) -> None:
 
 
 @click.command()
-@click.option(
-    "--port", default=4566, show_default=True, callback=_port, help="The port to listen on, at 127.0.0.1."
-)
+@click.option("--port", default=4566, show_default=True, callback=_port, help="Port to listen on, at 127.0.0.1.")
 @click.option(
     "--data",
     type=click.Path(path_type=Path, file_okay=False),
     default="pixdepot-emulator",
     show_default=True,
-    help="Where everything is kept, across a stop with Ctrl-C.",
+    help="Directory of the emulator's data, which remains after the emulator stops.",
 )
 def emulator(port: int, data: Path) -> None:
-    """Run AWS on this machine, with the API on Lambda behind API Gateway. Needs no Docker and no account."""
+    """Run an AWS emulator with the API on Lambda.
+
+    It emulates S3, DynamoDB, Lambda and API Gateway on this machine, and needs neither Docker nor an AWS account.
+    """
     from bootstrap.commands import emulate
     from bootstrap.processes import ServerFailed
 
@@ -90,7 +94,7 @@ def emulator(port: int, data: Path) -> None:
     def started(url: str, commands: str) -> None:
         starting.close()
         say(f"The API is at {url}\nTry: curl {url}/images")
-        say(f"To use the same data from another shell, such as with pixdepot serve --port 8081:\n{commands}")
+        say(f"To use the same data in another shell, for example with pixdepot serve --port 8081, run:\n{commands}")
 
     with starting:
         run(emulate(settings(), data, port, started, starting.enter_context(steps())), ServerFailed)
@@ -100,7 +104,11 @@ def emulator(port: int, data: Path) -> None:
 @data_option
 @printing
 def doctor(data: Path | None, tell: Tell) -> None:
-    """Send a test image through the configured backend; name what fails, and what the storage enforces."""
+    """Test the configured storage and database with an image.
+
+    For each step that fails, the command prints the cause and the remedy. It also prints which restrictions of
+    signed links the storage enforces.
+    """
     import aiohttp
 
     from bootstrap.doctor import Examination
@@ -144,7 +152,7 @@ def _enforced(row: "Enforced") -> str:
 
 @click.command()
 def openapi() -> None:
-    """Print the API's description (OpenAPI 3.1)."""
+    """Print the OpenAPI 3.1 description of the API."""
     from service.api.openapi import document
 
     click.echo(json.dumps(document(), indent=2))

@@ -17,13 +17,17 @@ if TYPE_CHECKING:
     from bootstrap.packaging import Package, Target
 
 _with_lambda = click.option(
-    "--lambda", "on_lambda", is_flag=True, help="The API on Lambda behind API Gateway, too."
+    "--lambda", "on_lambda", is_flag=True, help="Include the API on Lambda behind API Gateway."
 )
 
 
 @click.group()
 def bootstrap() -> None:
-    """Set up the S3 bucket and the DynamoDB tables that the settings name, and the API on Lambda."""
+    """Create, check and delete AWS resources.
+
+    The resources are the S3 bucket and the DynamoDB tables that the settings name and, with --lambda, the API on
+    Lambda.
+    """
 
 
 def _built(target: "Target | None" = None) -> "Package":
@@ -54,12 +58,15 @@ def _target() -> "Target":
     "--every",
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
-    help="Repeat every SECONDS seconds until SIGTERM or Ctrl-C, and retry after a failure: for an emulator that "
-    "keeps nothing when it restarts.",
+    help="Repeat every SECONDS seconds until SIGTERM or Ctrl-C, and retry after a failure. Use it with an emulator "
+    "that loses its data when it restarts.",
 )
 @printing
 def up(on_lambda: bool, every: float | None, tell: Tell) -> None:
-    """Make what is missing, and mend what differs. Safe to run again."""
+    """Create missing resources and update those that differ.
+
+    It is safe to run this command again.
+    """
     from bootstrap import commands
     from bootstrap.resources import SetupFailed
 
@@ -83,7 +90,7 @@ def up(on_lambda: bool, every: float | None, tell: Tell) -> None:
 
 def _tell_made(made: "Made", tell: Tell) -> None:
     lacking = [f"{each.state}: {each.name} ({each.detail})" for each in made.lacking]
-    told = [*(f"made {name}" for name in made.names), *lacking, "Everything is there."]
+    told = [*(f"set up {name}" for name in made.names), *lacking, "All resources exist."]
     if made.url:
         told.append(f"The API is at {made.url}")
     facts = {"made": made.names, "url": made.url, "not_supported": {e.name: e.detail for e in made.lacking}}
@@ -92,10 +99,10 @@ def _tell_made(made: "Made", tell: Tell) -> None:
 
 @bootstrap.command()
 @_with_lambda
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @printing
 def down(on_lambda: bool, yes: bool, tell: Tell) -> None:
-    """Remove the bucket and the tables, with every image in them."""
+    """Delete the bucket and the tables, with every image in them."""
     from bootstrap import commands
     from bootstrap.packaging import Package, Target
 
@@ -103,10 +110,10 @@ def down(on_lambda: bool, yes: bool, tell: Tell) -> None:
     names = [chosen.bucket] if chosen.uses_s3 else []
     names += [chosen.table, chosen.index_table] if chosen.uses_dynamodb else []
     if not yes:
-        click.confirm(f"Remove {_listed(names)} for good?", abort=True, err=True)
+        click.confirm(f"Permanently delete {_listed(names)}?", abort=True, err=True)
     # What is removed needs no code.
     run(commands.down(chosen, Package(Target.this_machine(), b"") if on_lambda else None))
-    tell({"removed": names}, "Everything is gone.")
+    tell({"removed": names}, "All resources are deleted.")
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -118,7 +125,10 @@ def _listed(names: Sequence[str]) -> str:
 @_with_lambda
 @printing
 def status(on_lambda: bool, tell: Tell) -> None:
-    """Show what exists, what differs and what the store does not support; exit with 1 if `up` has work to do."""
+    """Show which resources exist, differ or are unsupported.
+
+    The exit status is 1 if `up` has something to create or update.
+    """
     from bootstrap import commands
 
     findings = run(commands.status(settings(), _built() if on_lambda else None))
@@ -129,16 +139,32 @@ def status(on_lambda: bool, tell: Tell) -> None:
 
 
 @bootstrap.command()
-@click.option("--architecture", type=click.Choice(["x86_64", "arm64"]), default="x86_64", show_default=True)
 @click.option(
-    "--python", default="", help="The function's Python, such as 3.13. By default this one, if it can be."
+    "--architecture",
+    type=click.Choice(["x86_64", "arm64"]),
+    default="x86_64",
+    show_default=True,
+    help="Processor architecture of the functions.",
 )
 @click.option(
-    "--output", type=click.Path(path_type=Path, dir_okay=False), default="pixdepot.zip", show_default=True
+    "--python",
+    default="",
+    metavar="VERSION",
+    help="Python version of the functions, such as 3.13. [default: this Python, if Lambda supports it]",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default="pixdepot.zip",
+    show_default=True,
+    help="File to write.",
 )
 @printing
 def package(architecture: str, python: str, output: Path, tell: Tell) -> None:
-    """Build the functions' zip for AWS, as template.yaml takes it."""
+    """Build the zip file of the Lambda functions.
+
+    template.yaml (see `pixdepot bootstrap template`) deploys this file.
+    """
     from bootstrap.packaging import Target
 
     built = _built(Target.aws(architecture, python))

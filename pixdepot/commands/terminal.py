@@ -45,7 +45,7 @@ def settings(data: Path | None = None) -> Settings:
 
 
 data_option = click.option(
-    "--data", type=click.Path(path_type=Path, file_okay=False), help="The data directory (PIXDEPOT_DATA_DIR)."
+    "--data", type=click.Path(path_type=Path, file_okay=False), help="Data directory. [default: PIXDEPOT_DATA_DIR]"
 )
 
 
@@ -71,10 +71,15 @@ def reason(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
+def shown(outcome: str) -> str:
+    """Return an outcome as people read it; the API's and --json's word for "exists" is "there"."""
+    return "exists" if outcome == "there" else outcome
+
+
 def printing(command: Callable[..., T]) -> Callable[..., T]:
     """Give a command the option --json, and as `tell` what prints its results."""
 
-    @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
+    @click.option("--json", "as_json", is_flag=True, help="Print results as JSON, one object per line.")
     @wraps(command)
     def with_tell(*args: Any, as_json: bool, **options: Any) -> T:
         def tell(result: Any, text: str) -> None:

@@ -33,7 +33,10 @@ async def _opened_service(data: Path | None) -> AsyncIterator["Runtime"]:
 @data_option
 @printing
 def sweep(data: Path | None, tell: Tell) -> None:
-    """Remove what abandoned, failed and deleted uploads have left behind, now."""
+    """Remove leftovers of abandoned, failed and deleted uploads.
+
+    A running server does this every PIXDEPOT_SWEEP_INTERVAL seconds.
+    """
 
     async def work() -> "Swept":
         async with _opened_service(data) as runtime:
@@ -49,18 +52,21 @@ def sweep(data: Path | None, tell: Tell) -> None:
 @click.option(
     "--dry-run/--apply",
     default=None,
-    help="Change nothing, or repair what is found. [default: --dry-run on a terminal, --apply in scripts]",
+    help="Only report differences, or repair them. [default: --dry-run on a terminal, --apply in scripts]",
 )
-@click.option("--force", is_flag=True, help="Move orphans to quarantine even if more than 10% of all objects are.")
+@click.option("--force", is_flag=True, help="Quarantine orphans even if they are more than 10% of all objects.")
 @click.option(
-    "--restore", is_flag=True, help="Move all objects out of quarantine instead, and recover their records."
+    "--restore",
+    is_flag=True,
+    help="Restore all objects from quarantine and recover their records, instead of repairing.",
 )
 @data_option
 @printing
 def reconcile(dry_run: bool | None, force: bool, restore: bool, data: Path | None, tell: Tell) -> None:
-    """Find and repair differences between storage, database and index.
+    """Repair differences between storage, database and index.
 
-    Objects that belong to no image go to quarantine, where they stay for PIXDEPOT_QUARANTINE_DAYS.
+    Objects that belong to no image (orphans) are moved to quarantine and deleted after PIXDEPOT_QUARANTINE_DAYS
+    days.
     """
     if restore:
         if dry_run:
@@ -80,13 +86,13 @@ def reconcile(dry_run: bool | None, force: bool, restore: bool, data: Path | Non
         f"{found.lists.missing} index rows {done[0]}, {found.lists.stale} {done[1]}",
     ]
     if found.lists.miscounted:
-        told.append(f"the usage of {found.lists.miscounted} users was miscounted")
+        told.append(f"storage usage of {found.lists.miscounted} users {'was wrong' if dry else 'corrected'}")
     if found.noted:
-        told.append(f"{found.noted} originals with an outdated copy of their record{'' if dry else ', renewed'}")
+        told.append(f"{found.noted} outdated copies of records {'found' if dry else 'updated'}")
     if found.purged:
-        told.append(f"{found.purged} objects deleted that were in quarantine for long enough")
+        told.append(f"{found.purged} expired objects deleted from quarantine")
     if dry_run is None and dry:
-        told.append("Nothing was changed: use --apply to repair it.")
+        told.append("Nothing was changed. Use --apply to repair the differences.")
     tell({**asdict(found), "dry_run": dry}, "\n".join(told))
     if found.missing:
         sys.exit(1)
@@ -104,15 +110,18 @@ def _restore(data: Path | None, tell: Tell) -> None:
 
 
 @click.command()
-@click.option("--dry-run", is_flag=True, help="Look at everything, and change nothing.")
-@click.option("--force", is_flag=True, help="Join the database and the storage even if they belong to two depots.")
+@click.option("--dry-run", is_flag=True, help="Report what would be done, without changing anything.")
+@click.option(
+    "--force", is_flag=True, help="Pair the database with the storage even if they belong to different depots."
+)
 @data_option
 @printing
 def recover(dry_run: bool, force: bool, data: Path | None, tell: Tell) -> None:
-    """Rebuild a lost database, or the records it lacks, from the storage.
+    """Rebuild a lost database, or missing records, from storage.
 
-    Safe beside live traffic; one that is cut off goes on where it was. Titles, descriptions, tags and visibility
-    are as they were when the image was published, or at the last `pixdepot reconcile`.
+    It is safe to run while the service handles requests. If the command is interrupted, run it again to continue.
+    Titles, descriptions, tags and visibility are restored as of the time the image was published, or of the last
+    `pixdepot reconcile`.
     """
     from service.runtime import open_recoverer
     from service.telemetry import logs
@@ -123,10 +132,10 @@ def recover(dry_run: bool, force: bool, data: Path | None, tell: Tell) -> None:
     async def work() -> Recovered:
         done = Recovered()
         with bars() as progress:
-            bar = progress.add_task("Looking at images", total=None)
+            bar = progress.add_task("Checking images", total=None)
             async with open_recoverer(settings(data)) as recoverer:
                 async for done in recoverer.recover(dry_run=dry_run, force=force):
-                    progress.update(bar, description=f"{done.looked_at:,} images looked at")
+                    progress.update(bar, description=f"{done.looked_at:,} images checked")
         return done
 
     done = run(work())
@@ -136,17 +145,20 @@ def recover(dry_run: bool, force: bool, data: Path | None, tell: Tell) -> None:
 
 
 def _told_of_recovery(done: "Recovered", would: str = "") -> str:
-    failed = f"{done.unknown} without an owner, {done.failed} damaged"
-    return f"{done.recovered} images {would}recovered, {done.there} there already, {done.deleted} deleted, {failed}"
+    known = f"{done.there} already in the database, {done.deleted} deleted"
+    return (
+        f"{done.recovered} images {would}recovered, {known}, {done.unknown} without an owner, {done.failed} damaged"
+    )
 
 
 @click.command()
 @data_option
 @printing
 def reindex(data: Path | None, tell: Tell) -> None:
-    """Build the index of a table that has none, and take over images of the service before this one.
+    """Build the list index and import images of an old version.
 
-    Safe beside live traffic; one that is cut off goes on where it was.
+    Use it for a DynamoDB table that has no list index, such as one that the original service wrote. It is safe to
+    run while the service handles requests. If the command is interrupted, run it again to continue.
     """
     from service.domain.model import Reindexed
 
@@ -160,34 +172,38 @@ def reindex(data: Path | None, tell: Tell) -> None:
         return done
 
     done = run(work())
-    tell(done, f"{done.indexed} images indexed, {done.adopted} taken over, {done.refused} refused")
+    tell(done, f"{done.indexed} images indexed, {done.adopted} imported, {done.refused} rejected")
     if done.refused:
         sys.exit(1)
 
 
 @click.command()
-@click.option("--rebuild", is_flag=True, help="Make them anew; without it they are counted only.")
+@click.option(
+    "--rebuild", is_flag=True, help="Rebuild the outdated variants. Without this option they are only counted."
+)
 @data_option
 @printing
 def variants(rebuild: bool, data: Path | None, tell: Tell) -> None:
-    """Find images whose variants are not what the settings ask for: of another format or size, or none at all.
+    """Find images whose variants do not match the settings.
 
-    Safe beside live traffic; one that is cut off goes on where it was. Links to old ones work until they expire.
+    A variant is outdated if it has another format or size than the settings specify, or is missing. It is safe to
+    run while the service handles requests. If the command is interrupted, run it again to continue. Links to old
+    variants work until they expire.
     """
     from service.upkeep.rebuilder import Rebuilt
 
     async def work() -> Rebuilt:
         done = Rebuilt()
         with bars() as progress:
-            bar = progress.add_task("Looking at images", total=None)
+            bar = progress.add_task("Checking images", total=None)
             async with _opened_service(data) as runtime:
                 async for done in runtime.rebuilder.rebuild(dry_run=not rebuild):
-                    progress.update(bar, description=f"{done.looked_at:,} images looked at")
+                    progress.update(bar, description=f"{done.looked_at:,} images checked")
         return done
 
     done = run(work())
-    made = f"{done.outdated - done.failed} made anew, {done.failed} failed"
-    tell(done, f"{done.looked_at} images looked at, {made if rebuild else f'{done.outdated} outdated'}")
+    made = f"{done.outdated - done.failed} rebuilt, {done.failed} failed"
+    tell(done, f"{done.looked_at} images checked, {made if rebuild else f'{done.outdated} outdated'}")
     if done.failed:
         sys.exit(1)
 
@@ -198,18 +214,19 @@ def variants(rebuild: bool, data: Path | None, tell: Tell) -> None:
     "target",
     type=click.Choice(["aws", "local", "s3"]),
     required=True,
-    help="Where images are copied to: aws (S3 and DynamoDB), local (files and SQLite), or s3 (the objects alone; "
-    "the database stays where it is).",
+    help="Target backend: aws (S3 and DynamoDB), local (files and SQLite), or s3 (objects only; the database does "
+    "not change).",
 )
 @data_option
-@click.option("--dry-run", is_flag=True, help="Look at everything, and change nothing.")
+@click.option("--dry-run", is_flag=True, help="Report what would be done, without changing anything.")
 @printing
 def migrate(target: str, data: Path | None, dry_run: bool, tell: Tell) -> None:
-    """Copy all images from one backend to another: as they are, with all that is known of them, verified.
+    """Copy all images to another backend and verify them.
 
-    The settings name both. Images come from where the settings store them, or, where that is the target, from the
-    other backend. What is there is compared, not copied again: one that is cut off goes on where it was.
-    Nothing is removed. Uploads that wait for their bytes are not copied, nor is what was deleted.
+    The settings name both backends. The source is the storage and database that the settings select or, if these
+    are the target, the other backend. Images that the target already has are compared, not copied again. If the
+    command is interrupted, run it again to continue. Nothing is deleted. Pending uploads and deleted images are
+    not copied.
     """
     from rich.filesize import decimal
 
@@ -223,7 +240,7 @@ def migrate(target: str, data: Path | None, dry_run: bool, tell: Tell) -> None:
     async def work() -> Migrated:
         done = Migrated(0)
         with bars() as progress:
-            bar = progress.add_task("Looking", total=None)
+            bar = progress.add_task("Checking images", total=None)
             async with open_migrator(chosen, target, dry_run=dry_run) as migrator:
                 async for done in migrator.migrate(dry_run=dry_run):
                     told = f"{done.looked_at:,} of {done.total:,} images, {decimal(done.copied_bytes)} copied"
@@ -234,7 +251,7 @@ def migrate(target: str, data: Path | None, dry_run: bool, tell: Tell) -> None:
     would = "to be " if dry_run else ""
     told = [
         f"{done.copied} images {would}copied ({decimal(done.copied_bytes)}), {done.updated} {would}updated",
-        f"{done.there} there already, {done.deleted} deleted meanwhile, {done.failed} failed",
+        f"{done.there} already copied, {done.deleted} deleted meanwhile, {done.failed} failed",
     ]
     tell({**asdict(done), "dry_run": dry_run}, ", ".join(told))
     if done.failed:

@@ -20,7 +20,7 @@ from pixdepot.gathering import as_they_end
 from pixdepot.sources import digest_of, open_file, special
 
 from .connection import Service, tags_option, talk, visibility_option, writing
-from .terminal import Tell, Transfers, printing, reason, say, transfers
+from .terminal import Tell, Transfers, printing, reason, say, shown, transfers
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Sent:
     def told(self) -> str:
         """Return this as people read it."""
         renamed = f"  as {self.filename}" if self.filename else ""
-        return f"{self.outcome:8}  {self.path}  {self.error or self.image_id or ''}{renamed}".rstrip()
+        return f"{shown(self.outcome):8}  {self.path}  {self.error or self.image_id or ''}{renamed}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,27 +51,32 @@ class Unfit:
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path())
-@click.option("--title", help="By default each file's name without its ending.")
-@click.option("--description", help="What else there is to say.")
-@tags_option("Tags for all of them, with commas between.")
+@click.option("--title", help="Title of the images. [default: the filename without its extension]")
+@click.option("--description", help="Description of the images.")
+@tags_option("Tags for all images, separated by commas.")
 @visibility_option
 @click.option(
     "--strip-location/--keep-location",
     default=None,
-    help="Take the place out of them. By default the service says.",
+    help="Remove GPS location from each picture before it is stored, or keep it. [default: the server's setting]",
 )
 @click.option(
-    "--at-once", type=click.IntRange(1, 64), default=8, show_default=True, help="Files under way together."
+    "--at-once",
+    type=click.IntRange(1, 64),
+    default=8,
+    show_default=True,
+    help="Number of files to upload concurrently.",
 )
-@click.option("--again", is_flag=True, help="Upload all, without looking for what is there.")
+@click.option("--again", is_flag=True, help="Upload every file, even if an identical image is already stored.")
 @writing
 @printing
 def upload(paths: tuple[str, ...], at_once: int, again: bool, service: Service, tell: Tell, **said: Any) -> None:
-    """Upload pictures: files, all in a directory and below, or what a pattern such as 'photos/**/*.jpg' fits.
+    """Upload images from files, directories or glob patterns.
 
-    What the user has already, by its sha256, is not sent again: when it was cut off, run it a second time. One that
-    fails stops none of the others. In a directory, hidden files and those that are no pictures are passed over, and
-    so are links to directories, named pipes, sockets and devices.
+    A directory is uploaded with its subdirectories. A pattern looks like 'photos/**/*.jpg'. Files that you have
+    already uploaded, with the same SHA-256, are not sent again. After an interruption, run the command again to
+    continue. If a file fails, the command continues with the others. In a directory, the command skips hidden
+    files, files that are not images, links to directories, named pipes, sockets and devices.
     """
     sizes: dict[Path, int] = {}
     unread = []
@@ -81,7 +86,7 @@ def upload(paths: tuple[str, ...], at_once: int, again: bool, service: Service, 
         elif each.failed:
             unread.append(Sent(click.format_filename(each.path), "failed", error=each.problem))
         else:
-            say(f"passed over  {click.format_filename(each.path)}: it is {each.problem}", error=True)
+            say(f"skipped  {click.format_filename(each.path)}: it is {each.problem}", error=True)
     details = {name: value for name, value in said.items() if value is not None}
 
     async def work() -> Counter[str]:
@@ -100,7 +105,7 @@ def upload(paths: tuple[str, ...], at_once: int, again: bool, service: Service, 
         return counts
 
     counts = talk(work())
-    told = f"{counts['uploaded']} uploaded, {counts['there']} there already, {counts['failed']} failed"
+    told = f"{counts['uploaded']} uploaded, {counts['there']} already stored, {counts['failed']} failed"
     say(told, error=True)
     if counts["failed"]:
         sys.exit(1)

@@ -6,7 +6,7 @@ from typing import Any
 
 from marshmallow import Schema
 
-from service.domain.errors import InvalidRequest, TooLarge, UnsupportedMediaType
+from service.domain.errors import InvalidRequest, TooLarge, UnsupportedMediaType, exact
 from service.media import declared_type
 
 from .forms import Part, form_parts, media_type
@@ -15,7 +15,7 @@ from .jsonbody import Base64Image, JsonBody, loads
 from .schemas import ImageBody, ImageForm, load, split_tags
 
 _FORM_FIELDS = tuple(ImageForm().fields)
-_SEE_ERRORS = "See errors for what is wrong with each field."
+_SEE_ERRORS = "Some fields are invalid: see `errors`."
 DOCUMENT_BYTES = 64 * 1024  # limit of JSON or form fields, without the image
 
 
@@ -55,10 +55,10 @@ async def read_picture(
 def _body_type(request: ApiRequest) -> str:
     """Return the body's media type. Without a Content-Type it is JSON, the default of this API."""
     if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
-        raise UnsupportedMediaType("Send the body without a content-encoding.")
+        raise UnsupportedMediaType("Send the body without Content-Encoding.")
     kind, parameters = media_type(request.headers.get("content-type") or "application/json")
     if parameters.get("charset", "utf-8").lower() not in {"utf-8", "utf8", "us-ascii"}:
-        raise UnsupportedMediaType("Send text as UTF-8.")
+        raise UnsupportedMediaType("Send the body in UTF-8.")
     return kind
 
 
@@ -105,7 +105,7 @@ async def _read_form(request: ApiRequest, max_bytes: int) -> dict[str, Any]:
         if part.name not in _FORM_FIELDS:
             raise _misplaced(part)
         if part.name in form:
-            raise InvalidRequest(_SEE_ERRORS, {part.name: ["Must be given once."]})
+            raise InvalidRequest(_SEE_ERRORS, {part.name: ["Must not be repeated."]})
         if part.name == "file":
             filename = part.filename
             form["file"] = await _read_file(part, _buffer(request, max_bytes), max_bytes)
@@ -122,9 +122,9 @@ async def _read_form(request: ApiRequest, max_bytes: int) -> dict[str, Any]:
 
 def _misplaced(part: Part) -> InvalidRequest:
     """Return the error for a part with an unknown name. Do not read the part, because it may be a large image."""
-    errors = {"_unknown": [f"There are fields that do not exist; the fields are: {', '.join(_FORM_FIELDS)}."]}
+    errors = {"_unknown": [f"The request has unknown fields. Known fields: {', '.join(_FORM_FIELDS)}."]}
     if part.filename is not None:
-        errors["file"] = ["Send the picture in the form field named file."]
+        errors["file"] = ["Send the image in the form field `file`."]
     return InvalidRequest(_SEE_ERRORS, errors)
 
 
@@ -132,6 +132,6 @@ async def _read_file(part: Part, buffer: BytesIO, max_bytes: int) -> Base64Image
     async for chunk in part.chunks:
         buffer.write(chunk)
         if buffer.tell() > max_bytes:
-            raise TooLarge(f"A picture may have {max_bytes:,} bytes.")
+            raise TooLarge(f"The image is too large: the limit is {exact(max_bytes)}.")
     buffer.truncate()
     return Base64Image(buffer.getvalue(), declared_type(part.content_type, part.filename))

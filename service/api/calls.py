@@ -84,7 +84,7 @@ class Call:
 def image_id_of(text: str) -> str:
     """Return an image ID in lower case. Raises NotFound unless it is a UUID."""
     if not is_image_id(image_id := text.lower()):
-        raise NotFound("There is nothing with this id.")
+        raise NotFound("No image or upload has this ID: IDs are UUIDs.")
     return image_id
 
 

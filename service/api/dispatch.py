@@ -124,7 +124,7 @@ class Api:
             logs.note(code=error.code)
             return problem(error, request_id), None
         except Exception as error:  # noqa: BLE001 - logged with the answer
-            unforeseen = PixdepotError("This is the service's fault; the request_id finds it in the log.")
+            unforeseen = PixdepotError("The server failed. Its log has the traceback for this request_id.")
             return problem(unforeseen, request_id), error
 
     def allowed(self, path: str) -> list[str]:
@@ -132,7 +132,7 @@ class Api:
         methods = {each.method for each in self.routes if each.match(path) is not None}
         # No ID contains a slash, so a path with an encoded one does not exist, whatever the method.
         if not methods or "%2f" in path.lower():
-            raise NotFound("There is no such path; /openapi.json lists those there are.")
+            raise NotFound("The path does not exist. /openapi.json lists all paths.")
         return sorted(methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set()))
 
     def _unrouted(self, request: ApiRequest) -> ApiResponse:
@@ -186,7 +186,7 @@ async def _in_time(route: Route, request: ApiRequest, body: "_Body") -> ApiRespo
             with limited(limit):
                 return await route.endpoint(replace(request, body=body.untimed(limit)))
     except TimeoutError as error:
-        raise Unavailable("A backend is too slow.") from error
+        raise Unavailable("A backend took too long to respond; retry later.") from error
 
 
 class _Body:

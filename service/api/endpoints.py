@@ -100,7 +100,7 @@ async def list_images(call: Call) -> ApiResponse:
 def _image_query(query: Mapping[str, Any], caller: Caller) -> ImageQuery:
     since, until = query.get("date_from"), query.get("date_to")
     if since and until and since >= until:
-        raise InvalidParameter("See errors.", {"date_from": ["Must not be after date_to."]})
+        raise InvalidParameter("The date range is invalid.", {"date_from": ["Must not be after date_to."]})
     title, any_tag = query.get("title") or None, query["tags_match"] == "any"
     return ImageQuery(query.get("user_id"), query.get("tags", ()), any_tag, title, since, until, caller.user_id)
 
@@ -132,11 +132,14 @@ async def get_image(call: Call) -> ApiResponse:
     elif carried:
         document |= {"image_data": ""}
     else:
-        document |= {"image_data": None, "image_data_omitted": "It is too large for an answer: use the url."}
+        document |= {
+            "image_data": None,
+            "image_data_omitted": "The image is too large for a response: use `url`.",
+        }
     whole = answer(document)
     headers = {"ETag": _view_etag(image, whole), "Cache-Control": "private, no-cache"}
     if not call.unchanged(image):
-        raise PreconditionFailed("The image is another than If-Match names: look at it again.")
+        raise PreconditionFailed("The image has changed since the ETag in If-Match: fetch it again.")
     if if_none_match(call.request.headers, headers["ETag"]):
         return ApiResponse(304, headers)
     whole = whole.with_headers(headers)

@@ -45,7 +45,7 @@ def _composed(text: str | None) -> str:
     for character in "" if text.isascii() else text:
         marks = marks + 1 if unicodedata.combining(character) else 0
         if marks > _MARKS:
-            raise ValidationError(f"Has too many combining marks on one character: at most {_MARKS} are allowed.")
+            raise ValidationError(f"A character may have at most {_MARKS} combining marks.")
     return unicodedata.normalize("NFC", text)
 
 
@@ -63,7 +63,7 @@ class Text(fields.String):
         if not text and self.required:
             raise ValidationError("Must not be blank.")
         if len(text) > self.most:
-            raise ValidationError(f"May have {self.most:,} characters.")
+            raise ValidationError(f"Must have at most {self.most:,} characters.")
         return text
 
 
@@ -77,11 +77,11 @@ class Filename(fields.String):
         if any(unicodedata.category(c) in {"Cc", "Cs"} or c in _BIDI_CONTROLS for c in name):
             raise ValidationError(Complaint("Control characters are not allowed.", InvalidFilename))
         if "/" in name or "\\" in name or name in {".", ".."}:
-            raise ValidationError(Complaint("Must be a name, not a path.", InvalidFilename))
+            raise ValidationError(Complaint("Must be a filename without a path.", InvalidFilename))
         if _RESERVED.fullmatch(name):
-            raise ValidationError(Complaint("Some systems reserve this name.", InvalidFilename))
+            raise ValidationError(Complaint("Windows reserves this name: choose another one.", InvalidFilename))
         if len(name.encode()) > FILENAME_BYTES:
-            raise ValidationError(f"May have {FILENAME_BYTES} bytes of UTF-8.")
+            raise ValidationError(f"Must have at most {FILENAME_BYTES} bytes in UTF-8.")
         return name
 
 
@@ -99,16 +99,16 @@ class Tags(fields.List[str]):
             _check_tag(tag)
             kept.setdefault(fold(tag), tag)
         if len(kept) > TAGS:
-            raise ValidationError(Complaint(f"There may be {TAGS} tags.", InvalidTags))
+            raise ValidationError(Complaint(f"At most {TAGS} tags are allowed.", InvalidTags))
         return tuple(kept.values())
 
 
 def _check_tag(tag: str) -> None:
     if not tag or "," in tag or any(unicodedata.category(c) in {"Cc", "Cs"} for c in tag):
-        message = "A tag must not be blank, nor have commas or control characters."
+        message = "A tag must not be blank or contain commas or control characters."
         raise ValidationError(Complaint(message, InvalidTags))
     if len(tag) > TAG_LENGTH:
-        raise ValidationError(Complaint(f"A tag may have {TAG_LENGTH} characters.", InvalidTags))
+        raise ValidationError(Complaint(f"A tag must have at most {TAG_LENGTH} characters.", InvalidTags))
 
 
 class TagFilter(fields.String):
@@ -124,7 +124,7 @@ class TagFilter(fields.String):
             raise ValidationError(str(error.messages[0])) from error
         kept = {fold(tag): tag for tag in sorted(tags)}
         if len(kept) > TAGS:
-            raise ValidationError(f"There may be {TAGS} tags.")
+            raise ValidationError(f"At most {TAGS} tags are allowed.")
         return tuple(kept.values())
 
 
@@ -135,7 +135,7 @@ class DeclaredType(fields.String):
         known = declared_type(super()._deserialize(value, attr, data, **options)) or UNKNOWN_TYPE
         if known not in {*IMAGE_TYPES, UNKNOWN_TYPE}:
             raise ValidationError(
-                f"Must be one of: {', '.join(IMAGE_TYPES)}; or leave it out, and the bytes decide."
+                f"Must be one of: {', '.join(IMAGE_TYPES)}. Omit it to use the type of the bytes."
             )
         return known
 
@@ -182,7 +182,7 @@ class DateBound(fields.Field[datetime]):
         try:
             start, length = _span(value)
         except (ValueError, OverflowError) as error:
-            raise ValidationError("Not a valid ISO 8601 date or instant.") from error
+            raise ValidationError("Must be an ISO 8601 date or time, such as 2024-06-30T12:00:00Z.") from error
         if not self.end:
             return start
         try:

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 
-from service.domain.errors import InvalidFilename, InvalidRequest, TooLarge, UnsupportedMediaType
+from service.domain.errors import InvalidFilename, InvalidRequest, TooLarge, UnsupportedMediaType, exact
 from service.domain.model import ByteStream
 
 from .http import ApiRequest
@@ -33,11 +33,11 @@ class Part:
         async for chunk in self.chunks:
             value += chunk
             if len(value) > _FIELD_BYTES:
-                raise TooLarge(f"A field of the form may have {_FIELD_BYTES:,} bytes.")
+                raise TooLarge(f"A form field is too large: the limit is {exact(_FIELD_BYTES)}.")
         try:
             return value.decode()
         except UnicodeDecodeError as error:
-            raise InvalidRequest("A field of the form is not UTF-8.") from error
+            raise InvalidRequest("A form field is not valid UTF-8.") from error
 
 
 async def form_parts(request: ApiRequest) -> AsyncIterator[Part]:
@@ -72,8 +72,8 @@ def _filename(segment: MultipartSegment) -> str | None:
             return unquote(encoded.partition("'")[2], charset, "strict")
     except UnicodeDecodeError:
         pass
-    message = "Encode filename* as RFC 8187 asks: UTF-8''photo%20%C3%A9.jpg."
-    raise InvalidFilename("See errors for what is wrong with each field.", {"filename": [message]})
+    message = "Encode filename* as RFC 8187 requires, such as UTF-8''photo%20%C3%A9.jpg."
+    raise InvalidFilename("Some fields are invalid: see `errors`.", {"filename": [message]})
 
 
 async def _until_end(events: AsyncIterator[MultipartSegment | bytes | None]) -> AsyncIterator[bytes]:
@@ -86,7 +86,7 @@ async def _until_end(events: AsyncIterator[MultipartSegment | bytes | None]) -> 
 async def _events(request: ApiRequest) -> AsyncIterator[MultipartSegment | bytes | None]:
     boundary = media_type(request.headers.get("content-type", ""))[1].get("boundary", "")
     if not boundary:
-        raise UnsupportedMediaType("multipart/form-data needs a boundary.")
+        raise UnsupportedMediaType("Send multipart/form-data with its boundary parameter.")
     try:
         with PushMultipartParser(boundary, max_segment_count=_PARTS) as parser:
             async for chunk in request.body:

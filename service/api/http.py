@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 from urllib.parse import unquote
 
-from service.domain.errors import InvalidRequest, PreconditionFailed, RangeNotSatisfiable, TooLarge
+from service.domain.errors import InvalidRequest, PreconditionFailed, RangeNotSatisfiable, TooLarge, exact
 from service.domain.model import ByteStream
 
 _UNRESERVED = frozenset(string.ascii_letters + string.digits + "-._~")
@@ -51,7 +51,7 @@ class ApiRequest:
         async for chunk in self.body:
             body += chunk
             if len(body) > limit:
-                raise TooLarge(f"The body may have {limit:,} bytes.")
+                raise TooLarge(f"The body is too large: the limit is {exact(limit)}.")
         return bytes(body)
 
     @property
@@ -76,14 +76,14 @@ class ApiRequest:
         if key is None:
             return None
         if not _KEY.fullmatch(key):
-            message = "Takes 1 to 255 visible ASCII characters, or a string in double quotes."
-            raise InvalidRequest("See errors for what is wrong.", {"Idempotency-Key": [message]})
+            message = "Must have 1 to 255 visible ASCII characters, or be a string in double quotes."
+            raise InvalidRequest("The header is invalid: see `errors`.", {"Idempotency-Key": [message]})
         return re.sub(r"\\(.)", r"\1", key[1:-1]) if key.startswith('"') else key
 
     def refuse_over(self, limit: int) -> None:
         """Raise TooLarge if the Content-Length is above `limit` bytes. Reads nothing."""
         if (self.content_length or 0) > limit:
-            raise TooLarge(f"The body may have {limit:,} bytes.")
+            raise TooLarge(f"The body is too large: the limit is {exact(limit)}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ def not_modified(headers: Mapping[str, str], etag: str) -> bool:
     sends no Last-Modified. Raises PreconditionFailed if If-Match does not match.
     """
     if not if_match(headers, etag):
-        raise PreconditionFailed("If-Match names another ETag than the current one.")
+        raise PreconditionFailed("The ETag in If-Match is not the current one: fetch the image again.")
     return if_none_match(headers, etag)
 
 

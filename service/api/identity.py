@@ -39,10 +39,10 @@ class Caller:
         """
         user_id = said if self.user_id is None else self.user_id
         if user_id is None:
-            message = "Missing data for required field: give it in the body, or as ?user_id=."
-            raise InvalidRequest("See errors for what is wrong with each field.", {"user_id": [message]})
+            message = "Missing required field: send it in the body, or as ?user_id=."
+            raise InvalidRequest("Some fields are invalid: see `errors`.", {"user_id": [message]})
         if said not in {None, user_id}:
-            raise UserMismatch("Leave user_id out, or give the one that the token names.")
+            raise UserMismatch("Omit user_id, or send the user ID of the token.")
         return user_id
 
 
@@ -66,7 +66,7 @@ def bearer_token(headers: Mapping[str, str]) -> str:
     """Return the bearer token of a request (RFC 6750 section 2.1). Raises Unauthorized."""
     found = _BEARER.fullmatch(headers.get("authorization", ""))
     if found is None:
-        raise Unauthorized("Send a token, as Authorization: Bearer.")
+        raise Unauthorized("Send a token in the header `Authorization: Bearer TOKEN`.")
     return found[1]
 
 
@@ -76,4 +76,4 @@ def _user(claims: Mapping[str, Any]) -> str:
     with suppress(ValidationError):
         if _USER_ID.deserialize(subject) == subject:
             return str(subject)
-    raise InvalidToken("The token's sub cannot be a user_id.")
+    raise InvalidToken("The token's sub is not a valid user ID.")

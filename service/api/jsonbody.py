@@ -25,7 +25,7 @@ from typing import NoReturn
 
 import pybase64
 
-from service.domain.errors import InvalidBase64, InvalidJson, TooLarge
+from service.domain.errors import InvalidBase64, InvalidJson, TooLarge, exact
 
 MAX_DEPTH = 32
 TEXT_LIMIT = 64 * 1024
@@ -112,7 +112,7 @@ class JsonBody:
         """Keep JSON text from `at`. Return its end: the end of the chunk, or the start of an image."""
         kept = len(self._text)
         if kept >= self._text_limit:
-            raise TooLarge(f"Send the picture as {self._field}: the other JSON is over {self._text_limit} bytes.")
+            raise TooLarge(f"The JSON besides {self._field} is too large: the limit is {exact(self._text_limit)}.")
         self._text += chunk[at : at + self._text_limit - kept]
         self._walk()
         if self._reader is not None:
@@ -144,7 +144,7 @@ class JsonBody:
                 case b"\\":
                     self._at += 1
                 case b"{" | b"[" if self._depth == MAX_DEPTH:
-                    raise InvalidJson(f"The body is nested deeper than {MAX_DEPTH} levels.")
+                    raise InvalidJson(f"The JSON is nested too deeply: the limit is {MAX_DEPTH} levels.")
                 case b"{" | b"[":
                     self._depth += 1
                 case _:
@@ -159,7 +159,7 @@ class JsonBody:
         quote = self._at - 1
         if self._field is not None and self._depth == 1 and self._names_field(quote):
             if self._image is not None:
-                raise InvalidJson(f"The body has {self._field} twice.")
+                raise InvalidJson(f"The body contains {self._field} more than once.")
             self._reader = _PictureReader(self._field, self._limit, self._buffer)
         self._string = slice(quote, self._at)
 
@@ -202,7 +202,7 @@ class _PictureReader:
             self._refuse("is not padded base64")
         # pybase64 ignores the bits that padding leaves unused, so compare.
         if self._escape or not self._held or pybase64.b64encode(tail) != self._held:
-            self._refuse("is empty, or does not end as base64 does")
+            self._refuse("is empty or ends in the middle of a base64 group")
         self._data.write(tail)
         if self._data.tell() > self._limit:
             self._refuse_size()
@@ -222,7 +222,7 @@ class _PictureReader:
         try:
             return str(json.loads(f'"{raw.decode("ascii")}"')).encode("ascii")
         except ValueError:
-            self._refuse("has characters that are not base64")
+            self._refuse("contains characters that are not base64")
 
     def _decode(self, characters: bytes) -> None:
         """Decode all but the last quantum, the only one that may be padded. `characters` begin with `_held`."""
@@ -237,9 +237,9 @@ class _PictureReader:
         try:
             data = pybase64.b64decode(memoryview(characters)[:whole], validate=True)
         except ValueError:
-            self._refuse("has characters that are not base64")
+            self._refuse("contains characters that are not base64")
         if len(data) * 4 != whole * 3:
-            self._refuse("goes on after its padding")
+            self._refuse("continues after its padding")
         self._data.write(data)
         self._held = characters[whole:]
 
@@ -262,7 +262,7 @@ class _PictureReader:
         raise InvalidBase64(f"The {self._field} {problem}.", {self._field: [f"It {problem}."]})
 
     def _refuse_size(self) -> NoReturn:
-        raise TooLarge(f"The picture is over {self._limit} bytes.")
+        raise TooLarge(f"The image is too large: the limit is {exact(self._limit)}.")
 
 
 def _parse(text: bytearray) -> object:
@@ -274,31 +274,31 @@ def _parse(text: bytearray) -> object:
             json.dumps(document, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         problem = error.msg.partition(":")[0].removesuffix(" at").removesuffix(" starting")
-        raise InvalidJson(f"Not JSON: {problem}, line {error.lineno}, column {error.colno}.") from None
+        raise InvalidJson(f"Invalid JSON: {problem}, line {error.lineno}, column {error.colno}.") from None
     except UnicodeDecodeError:
-        raise InvalidJson("The body is not UTF-8.") from None
+        raise InvalidJson("The body is not valid UTF-8.") from None
     except UnicodeEncodeError:
-        raise InvalidJson("A string has half of a surrogate pair.") from None
+        raise InvalidJson("A string contains an unpaired surrogate.") from None
     return document
 
 
 def _object(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
     document = dict(pairs)
     if len(document) != len(pairs):
-        raise InvalidJson("An object has the same key twice.")
+        raise InvalidJson("An object contains the same key more than once.")
     return document
 
 
 def _integer(digits: str) -> int:
     # Check the length first, because int() takes quadratic time and raises its own error above 4,300 digits.
     if len(digits) > len(str(-(2**63))) or not -(2**63) <= int(digits) < 2**63:
-        raise InvalidJson("An integer does not fit into 64 bits.")
+        raise InvalidJson("An integer does not fit in 64 bits.")
     return int(digits)
 
 
 def _float(digits: str) -> float:
     if not math.isfinite(number := float(digits)):
-        raise InvalidJson("A number is too large, or NaN or Infinity.")
+        raise InvalidJson("A number is too large, NaN or Infinity.")
     return number
 
 

@@ -42,9 +42,9 @@ class IssuerKeys:
         if self._lacks(kid):
             await self._ask(kid)
         if not self._keys:
-            raise Unavailable("The issuer of tokens does not tell its keys.")
+            raise Unavailable("The token issuer's keys are unavailable; retry later.")
         if kid not in self._keys:
-            raise InvalidToken("The token is signed with a key that the issuer does not have.")
+            raise InvalidToken("The token is signed with a key that the issuer does not publish.")
         return self._keys[kid]
 
     def _lacks(self, kid: str) -> bool:
@@ -63,7 +63,7 @@ class IssuerKeys:
             try:
                 self._keys = await self._fetched()
             except (aiohttp.ClientError, TimeoutError, ValueError, RecursionError) as error:
-                logger.warning("the keys at %s cannot be had: %s", self._url, type(error).__name__)
+                logger.warning("cannot fetch the token issuer's keys from %s: %s", self._url, type(error).__name__)
                 self._ask_from = self._clock() + _PAUSE
                 return
             self._fresh_until = self._clock() + _LIFETIME

@@ -44,8 +44,8 @@ def load(schema: Schema, data: Any, otherwise: type[InvalidRequest] = InvalidReq
             name: [str(each) for each in messages] for name, messages in complaints.items() if name in schema.fields
         }
         if len(known) < len(complaints):
-            known["_unknown"] = [f"There are fields that do not exist; the fields are: {', '.join(schema.fields)}."]
-        raise kind("See errors for what is wrong with each field.", known) from error
+            known["_unknown"] = [f"The request has unknown fields. Known fields: {', '.join(schema.fields)}."]
+        raise kind("Some fields are invalid: see `errors`.", known) from error
     return loaded
 
 
@@ -155,7 +155,7 @@ class UploadBody(DetailsBody):
         metadata={"description": "Size in bytes. Required for PUT, which must send exactly this many bytes."},
     )
     sha256 = fields.String(
-        validate=validate.Regexp(r"[0-9a-f]{64}\Z", error="Takes 64 lower-case hexadecimal digits."),
+        validate=validate.Regexp(r"[0-9a-f]{64}\Z", error="Must have 64 lowercase hexadecimal digits."),
         metadata={"pattern": "^[0-9a-f]{64}$", "description": "SHA-256 of the bytes. Other bytes are rejected."},
     )
     method = fields.String(
@@ -284,7 +284,7 @@ def load_query(schema: Schema, pairs: tuple[tuple[str, str], ...]) -> Mapping[st
     query: dict[str, str] = {}
     for name, value in pairs:
         if name in query and name in schema.fields:
-            raise InvalidParameter("See errors.", {name: ["Must be given once."]})
+            raise InvalidParameter("A query parameter is repeated.", {name: ["Must not be repeated."]})
         query[name] = value
     return load(schema, query, InvalidParameter)
 

@@ -30,6 +30,6 @@ def _check_allowed(settings: Settings, request: ApiRequest) -> None:
     """Raise Unauthorized without the configured token, or NotFound if callers need tokens but none is set."""
     wanted = settings.metrics_token
     if not wanted and settings.auth != "open":
-        raise NotFound("PIXDEPOT_METRICS_TOKEN opens this.")
+        raise NotFound("The metrics are disabled: set PIXDEPOT_METRICS_TOKEN on the server.")
     if wanted and not hmac.compare_digest(bearer_token(request.headers).encode(), wanted.encode()):
-        raise InvalidToken("This takes the token that PIXDEPOT_METRICS_TOKEN has.")
+        raise InvalidToken("Send the value of PIXDEPOT_METRICS_TOKEN as the bearer token.")

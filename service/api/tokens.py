@@ -14,8 +14,8 @@ _REQUIRED = ["iss", "aud", "exp", "sub"]
 _REASONS: Mapping[type[Exception], str] = {
     jwt.ExpiredSignatureError: "The token has expired.",
     jwt.ImmatureSignatureError: "The token is not valid yet.",
-    jwt.InvalidAudienceError: "The token is for another audience.",
-    jwt.InvalidIssuerError: "The token is of another issuer.",
+    jwt.InvalidAudienceError: "The token is for another audience (aud).",
+    jwt.InvalidIssuerError: "The token is from another issuer (iss).",
 }
 
 
@@ -43,7 +43,9 @@ class TokenVerifier:
             )
         # An attacker's token can raise more than PyJWTError: a deeply nested header raises RecursionError.
         except (jwt.PyJWTError, ValueError, RecursionError) as error:
-            raise InvalidToken(_REASONS.get(type(error), "The token is not one of the issuer's.")) from None
+            raise InvalidToken(
+                _REASONS.get(type(error), "The token is malformed, or its signature is invalid.")
+            ) from None
 
 
 def _key_id(token: str) -> str:

@@ -143,7 +143,7 @@ class ImageLists:
             if not left:
                 return images
             await asyncio.sleep(0.05 * 2**attempt)
-        raise Unavailable("The table is too busy.")
+        raise Unavailable("The database is overloaded; retry later.")
 
 
 def _size(missing: int, seen: int, found: int) -> int:

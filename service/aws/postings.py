@@ -46,7 +46,7 @@ class Postings:
             async with asyncio.timeout(2):
                 await self.remove(image_id, created_at, details)
         except (Unavailable, TimeoutError) as error:
-            logger.warning("index rows are left for sweep: %s", explained(error))
+            logger.warning("cannot delete index rows; sweep will retry: %s", explained(error))
 
     async def remove_stale(self, edited: Image, before: Details) -> None:
         """Delete the rows that an edit made stale, unless a later edit has written them again."""
@@ -84,7 +84,7 @@ class Postings:
             if not left:
                 return
             await asyncio.sleep(0.05 * 2**attempt)
-        raise Unavailable("The index is too busy.")
+        raise Unavailable("The list index is overloaded; retry later.")
 
 
 def _key(image_id: str, created_at: datetime, term: str) -> Attributes:

@@ -102,4 +102,6 @@ class Records:
                     ExpressionAttributeNames={"#nonces": name},
                 )
         except (Unavailable, ClientError) as error:
-            logger.warning("old nonces of a record are left for the next transition: %s", explained(error))
+            logger.warning(
+                "cannot delete old nonces of a record; the next transition retries: %s", explained(error)
+            )

@@ -204,7 +204,7 @@ def _metadata(note: bytes) -> dict[str, str]:
 
 def _raise_if_missing(error: ClientError) -> None:
     if error_code(error) in _MISSING:
-        raise ObjectMissing("There is no object under this key.") from error
+        raise ObjectMissing("The storage has no object with this key.") from error
 
 
 def _announced(answer: Mapping[str, Any]) -> int | None:
@@ -222,4 +222,4 @@ async def _chunks(body: object, length: int | None) -> AsyncIterator[bytes]:
                 received += len(chunk)
                 yield chunk
         if length not in {None, received}:
-            raise ConnectionError("A body has another length than was announced.")
+            raise ConnectionError("The length of the body differs from its Content-Length.")

@@ -59,7 +59,7 @@ class S3Access:
             return self.key
         found = await self.session._session.get_credentials()  # noqa: SLF001 - the way to the async one
         if found is None:
-            raise Unavailable("There are no AWS credentials.", cause=refusals.NO_CREDENTIALS)
+            raise Unavailable("The server has no AWS credentials.", cause=refusals.NO_CREDENTIALS)
         with translated():
             frozen = await found.get_frozen_credentials()
         # Only refreshable credentials end; botocore tells when nowhere else.
@@ -157,7 +157,7 @@ def _told() -> Iterator[None]:
     except NoRegionError as error:
         raise SettingsError(refusals.NO_REGION) from error
     except (BotoCoreError, ValueError) as error:
-        raise SettingsError(f"The AWS SDK says: {error}") from error
+        raise SettingsError(f"The AWS SDK reports: {error}") from error
 
 
 async def _check_credentials(session: aioboto3.Session) -> None:
@@ -220,14 +220,14 @@ def translated() -> Iterator[None]:
         if error_code(error) in _OUR_FAULT and not any(words in str(error) for words in _NO_INDEX):
             raise
         logger.warning("%s: %s", error.operation_name, error_code(error))
-        raise Unavailable("A backend refused the service.", cause=refusals.explained(error)) from error
+        raise Unavailable("A backend rejected the server's request.", cause=refusals.explained(error)) from error
     except ParamValidationError:
         raise
     except RuntimeError as error:
         if "credentials are still expired" not in str(error):  # botocore has no error of its own for it
             raise
-        raise Unavailable("The AWS credentials have expired.", cause="Renew them.") from error
+        raise Unavailable("The server's AWS credentials have expired.", cause="Renew them.") from error
     # While an answer streams in, they are aiohttp's own: the SDK is not in between.
     except (BotoCoreError, aiohttp.ClientError, EOFError, OSError, TimeoutError) as error:
-        logger.warning("a backend does not answer: %s", type(error).__name__)
-        raise Unavailable("A backend does not answer.", cause=refusals.explained(error)) from error
+        logger.warning("backend unavailable: %s", type(error).__name__)
+        raise Unavailable("A backend is unavailable.", cause=refusals.explained(error)) from error

@@ -205,12 +205,12 @@ class Presigner:
 
 def _lifetime(credentials: Credentials, signed_at: datetime, expires_in: int) -> int:
     if not 1 <= expires_in <= MAX_LIFETIME:
-        raise ValueError(f"A presigned request lives from 1 to {MAX_LIFETIME} seconds, not {expires_in}.")
+        raise ValueError(f"A presigned request must expire after 1 to {MAX_LIFETIME} seconds, not {expires_in}.")
     if credentials.expires_at is None:
         return expires_in
     left = (credentials.expires_at - signed_at) // timedelta(seconds=1)
     if left < 1:
-        raise Unavailable("The credentials for the storage have expired.")
+        raise Unavailable("The server's storage credentials have expired.")
     return min(expires_in, left)
 
 
@@ -236,13 +236,13 @@ def _encoded(value: str) -> str:
 
 def _not_empty(key: str) -> str:
     if not key:
-        raise ValueError("An object needs a key.")
+        raise ValueError("The object key is empty.")
     return key
 
 
 def _checksum(sha256_hex: str) -> str:
     if not re.fullmatch(r"[0-9a-fA-F]{64}", sha256_hex):
-        raise ValueError("A SHA-256 is 64 hexadecimal digits.")
+        raise ValueError("A SHA-256 must have 64 hexadecimal digits.")
     return b64encode(bytes.fromhex(sha256_hex)).decode()
 
 
@@ -255,9 +255,9 @@ def _check_bucket(bucket: str) -> None:
 
 def _check_region(region: str, pattern: re.Pattern[str]) -> None:
     if "fips" in region.split("-"):
-        raise ValueError(f"FIPS endpoints are not supported: give the Region itself, not {region!r}.")
+        raise ValueError(f"FIPS endpoints are not supported: set the plain Region name instead of {region!r}.")
     if not pattern.fullmatch(region):
-        raise ValueError(f"{region!r} is not a Region.")
+        raise ValueError(f"{region!r} is not an AWS Region name.")
 
 
 def _dns_suffix(region: str) -> str:
@@ -269,7 +269,9 @@ def _split(endpoint: str) -> tuple[str, str, str, str]:
     """Return scheme, host, ":port" and path; the port is "" where clients leave it out of Host."""
     parts = _ENDPOINT.fullmatch(endpoint)
     if parts is None:
-        raise ValueError("An S3 endpoint is a URL such as https://host, http://host:port or https://host/path.")
+        raise ValueError(
+            "The S3 endpoint must be a URL such as https://host, http://host:port or https://host/path."
+        )
     port = parts["port"]
     needless = port is None or port == _DEFAULT_PORTS[parts["scheme"]]
     return parts["scheme"], parts["host"].lower(), "" if needless else f":{port}", parts["path"]

@@ -87,7 +87,7 @@ class Upkeep:
             original = read_original(item)
             adopted = await adopt(original) if original else None
             if adopted is None:
-                logger.warning("an item is not taken over: %s", item["image_id"].get("S"))
+                logger.warning("item %s not imported", item["image_id"].get("S"))
                 return "refused"
             return await self._take_over(item, adopted)
 

@@ -53,7 +53,7 @@ class Usage:
                 another = "attribute_not_exists(#nonce) OR #nonce <> :nonce"
                 await self._change(user_id, "ADD #bytes :bytes SET #nonce = :nonce", size, another, {})
         except (Unavailable, TimeoutError) as error:
-            logger.warning("usage is left for reconcile: %s", explained(error))
+            logger.warning("cannot update the usage of a user; reconcile will correct it: %s", explained(error))
 
     async def rows(self) -> Sequence[Item]:
         """Return all counters."""

@@ -47,9 +47,9 @@ class SteadyClock:
         if abs(told - expected) > _SLACK:
             if self._doubtful_since is None:
                 self._doubtful_since = at
-                logger.warning("the clock is off by %s from what it was: it is not believed yet", told - expected)
+                logger.warning("the clock jumped: it is off by %s; it is not trusted yet", told - expected)
             if at - self._doubtful_since < _DOUBT:
                 return told, expected
-            logger.warning("the clock stays off by %s from what it was: it is believed", told - expected)
+            logger.warning("the clock is still off by %s; the new time is trusted now", told - expected)
         self._right, self._at, self._doubtful_since = told, at, None
         return told, told

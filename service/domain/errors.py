@@ -52,7 +52,7 @@ class PixdepotError(Exception):
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
-    title: ClassVar[str] = "The service failed"
+    title: ClassVar[str] = "The server failed"
 
     def __init__(self, detail: str = "") -> None:
         super().__init__(detail or self.title)
@@ -78,7 +78,7 @@ class InvalidJson(PixdepotError):
 class InvalidRequest(PixdepotError):
     """A field is missing, unknown, of the wrong type, blank or too long."""
 
-    status, code, title = 400, "invalid_request", "The request is not valid"
+    status, code, title = 400, "invalid_request", "The request is invalid"
 
     def __init__(self, detail: str = "", errors: Mapping[str, Sequence[str]] | None = None) -> None:
         super().__init__(detail)
@@ -93,37 +93,37 @@ class InvalidRequest(PixdepotError):
 class InvalidBase64(InvalidRequest):
     """The image is not strict base64 (RFC 4648)."""
 
-    code, title = "invalid_base64", "The picture is not valid base64"
+    code, title = "invalid_base64", "The image is not valid base64"
 
 
 class InvalidFilename(InvalidRequest):
     """The file name is not safe on every system: it has a path, control characters or a reserved name."""
 
-    code, title = "invalid_filename", "The filename is not valid"
+    code, title = "invalid_filename", "The filename is invalid"
 
 
 class InvalidTags(InvalidRequest):
     """The request has more than 20 tags, or a tag is blank, too long, or has a comma or control character."""
 
-    code, title = "invalid_tags", "The tags are not valid"
+    code, title = "invalid_tags", "The tags are invalid"
 
 
 class InvalidParameter(InvalidRequest):
     """A query parameter is unknown, repeated or invalid."""
 
-    code, title = "invalid_parameter", "A query parameter is not valid"
+    code, title = "invalid_parameter", "A query parameter is invalid"
 
 
 class InvalidCursor(PixdepotError):
     """The cursor is not from this service, or belongs to another query."""
 
-    status, code, title = 400, "invalid_cursor", "The cursor is not valid for this query"
+    status, code, title = 400, "invalid_cursor", "The cursor is invalid for this query"
 
 
 class TypeMismatch(PixdepotError):
     """The bytes are of another media type than the declared one. The file name's extension does not matter."""
 
-    status, code, title = 400, "type_mismatch", "The picture is not of the declared type"
+    status, code, title = 400, "type_mismatch", "The image does not have the declared type"
 
 
 class Unauthorized(PixdepotError):
@@ -149,29 +149,29 @@ class InvalidToken(Unauthorized):
 class Forbidden(PixdepotError):
     """The caller does not have permission: another user owns the image, or a signed link is not valid."""
 
-    status, code, title = 403, "forbidden", "This is not allowed"
+    status, code, title = 403, "forbidden", "Permission denied"
 
 
 class UserMismatch(Forbidden):
     """The `user_id` in the request is not the user of the token."""
 
-    code, title = "user_mismatch", "The user_id is not the caller's"
+    code, title = "user_mismatch", "The user_id does not match the token"
 
 
 class NotFound(PixdepotError):
     """The resource does not exist, or the caller is not allowed to see it."""
 
-    status, code, title = 404, "not_found", "There is nothing here"
+    status, code, title = 404, "not_found", "Not found"
 
 
 class MethodNotAllowed(PixdepotError):
     """The path does not support the method."""
 
-    status, code, title = 405, "method_not_allowed", "The method is not allowed here"
+    status, code, title = 405, "method_not_allowed", "The path does not support this method"
 
     def __init__(self, allowed: Sequence[str]) -> None:
         self.allowed = tuple(allowed)
-        super().__init__("See the Allow header for the methods this path takes.")
+        super().__init__("The Allow header lists the methods that this path supports.")
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -182,25 +182,25 @@ class MethodNotAllowed(PixdepotError):
 class RequestTimeout(PixdepotError):
     """The client took too long to send the body."""
 
-    status, code, title = 408, "request_timeout", "The request took too long to arrive"
+    status, code, title = 408, "request_timeout", "The request body arrived too slowly"
 
 
 class Conflict(PixdepotError):
     """The state of the upload does not allow this operation."""
 
-    status, code, title = 409, "conflict", "The request conflicts with the present state"
+    status, code, title = 409, "conflict", "The request conflicts with the current state"
 
 
 class UploadMissing(Conflict):
     """The client completed the upload before it sent the bytes."""
 
-    code, title = "upload_missing", "No bytes have arrived for this upload"
+    code, title = "upload_missing", "The upload has received no bytes"
 
 
 class InFlight(Conflict):
     """Another request with the same idempotency key is probably still in progress."""
 
-    code, title = "in_flight", "The first request with this key is under way"
+    code, title = "in_flight", "A request with this idempotency key is still in progress"
     retry_after = 1  # seconds
 
     @property
@@ -224,13 +224,13 @@ class ObjectMissing(PixdepotError):
 class ImageGone(PixdepotError):
     """The image of this idempotency key was deleted, or its upload was never completed."""
 
-    status, code, title = 410, "image_gone", "What this key made is gone"
+    status, code, title = 410, "image_gone", "The image of this idempotency key is deleted"
 
 
 class PreconditionFailed(PixdepotError):
     """The image does not match the `If-Match` header, because it has changed."""
 
-    status, code, title = 412, "precondition_failed", "A precondition does not hold"
+    status, code, title = 412, "precondition_failed", "A precondition failed"
 
 
 class TooLarge(PixdepotError):
@@ -254,7 +254,7 @@ class UnsupportedMediaType(PixdepotError):
 class UnsupportedImage(PixdepotError):
     """The bytes are not JPEG, PNG, GIF, WebP or AVIF."""
 
-    status, code, title = 415, "unsupported_image", "The picture's format is not supported"
+    status, code, title = 415, "unsupported_image", "The image format is not supported"
 
 
 class RangeNotSatisfiable(PixdepotError):
@@ -264,7 +264,7 @@ class RangeNotSatisfiable(PixdepotError):
 
     def __init__(self, size: int) -> None:
         self.size = size
-        super().__init__("The Content-Range header tells the size in bytes.")
+        super().__init__("The range lies outside the image. The Content-Range header has its size in bytes.")
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -275,13 +275,13 @@ class RangeNotSatisfiable(PixdepotError):
 class InvalidImage(PixdepotError):
     """The image is corrupt or truncated, or it has too many pixels."""
 
-    status, code, title = 422, "invalid_image", "The picture cannot be decoded"
+    status, code, title = 422, "invalid_image", "The image cannot be decoded"
 
 
 class IdempotencyMismatch(PixdepotError):
     """The idempotency key was already used for a request with other content."""
 
-    status, code, title = 422, "idempotency_mismatch", "The idempotency key stands for another request"
+    status, code, title = 422, "idempotency_mismatch", "The idempotency key was used for another request"
 
 
 class TooManyRequests(PixdepotError):
@@ -302,7 +302,7 @@ class TooManyRequests(PixdepotError):
 class QuotaExceeded(TooManyRequests):
     """The user's published images would exceed the quota in bytes. Delete images before you retry."""
 
-    code, title = "quota_exceeded", "The quota is used up"
+    code, title = "quota_exceeded", "The storage quota is exceeded"
 
     def __init__(self, detail: str = "", retry_after: int = 3600) -> None:
         super().__init__(detail, retry_after)
@@ -339,7 +339,7 @@ class NotReady(Unavailable):
 
     def __init__(self, dependencies: Mapping[str, str], detail: str = "") -> None:
         self.dependencies = dict(dependencies)
-        super().__init__(detail or "See dependencies for what is down.")
+        super().__init__(detail or "The member `dependencies` lists the state of each backend.")
 
     @property
     def members(self) -> Mapping[str, object]:
@@ -381,6 +381,14 @@ def failure(code: str, detail: str) -> PixdepotError:
     """
     kinds = {kind.code: kind for kind in reversed(_tree(PixdepotError))}  # the most general class for each code
     return kinds.get(code, PixdepotError)(detail)
+
+
+def exact(size: int) -> str:
+    """Return a number of bytes in the largest binary unit that states it exactly, such as "10 MiB"."""
+    for unit, power in (("GiB", 30), ("MiB", 20), ("KiB", 10)):
+        if size and size % 2**power == 0:
+            return f"{size >> power:,} {unit}"
+    return f"{size:,} bytes"
 
 
 def explained(error: BaseException) -> str:

@@ -142,7 +142,7 @@ def decode_cursor(secret: bytes, query: ImageQuery, cursor: str) -> tuple[ImageQ
     try:
         token = urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
     except ValueError as error:
-        raise InvalidCursor("Pass on next_cursor exactly as it came.") from error
+        raise InvalidCursor("Send next_cursor exactly as the server returned it.") from error
     payload, mac = token[:-_MAC_BYTES], token[-_MAC_BYTES:]
     if urlsafe_b64encode(token).rstrip(b"=").decode() == cursor:
         if payload[:1] == _VERSION and hmac.compare_digest(mac, _mac(secret, query.viewer, payload)):
@@ -151,7 +151,9 @@ def decode_cursor(secret: bytes, query: ImageQuery, cursor: str) -> tuple[ImageQ
                 return carried, position
         elif payload[:1] == _WITHOUT_FILTERS and hmac.compare_digest(mac, _older_mac(secret, query, payload)):
             return query, _older_position(payload)
-    raise InvalidCursor("A cursor continues the query it came from: omit the filters, or repeat them unchanged.")
+    raise InvalidCursor(
+        "The cursor belongs to a query with other filters: omit the filters, or repeat them unchanged."
+    )
 
 
 def _carried(payload: bytes, viewer: str | None) -> tuple[ImageQuery, Position]:

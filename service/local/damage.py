@@ -21,7 +21,7 @@ _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR}
 _PRIMARY = 0xFF  # the bits of an error's code that tell its kind
 _BUSY = 0.5  # seconds to wait for another's transaction
 _BRIEFLY = 2.0  # seconds for a look at the start, and when somebody asks whether the service is ready
-REMEDY = "restore its backup, or recover it as docs/operations.md says"
+REMEDY = "restore its backup, or recover it as described in docs/operations.md"
 
 
 class Damage:
@@ -36,7 +36,7 @@ class Damage:
         if isinstance(error, _OUR_FAULT):
             raise error
         if _kind(error) not in _DAMAGE:
-            return Unavailable("The database does not answer.")
+            return Unavailable("The database is unavailable.")
         if not self._seen:
             logger.error("%s is damaged: %s; %s", self._path, error, REMEDY)
         self._seen = str(error)
@@ -48,7 +48,7 @@ class Damage:
             return False
         if await asyncio.to_thread(found, self._path, _BRIEFLY, titles=True) != "":
             raise Unavailable(f"The database is damaged: {REMEDY}.")
-        logger.warning("%s passes its check again", self._path)
+        logger.warning("%s passed the integrity check again", self._path)
         self._seen = ""
         return True
 

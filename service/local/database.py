@@ -42,7 +42,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     """Upgrade the schema, inside a transaction. Raises Unavailable if a newer version wrote the database."""
     (found,) = connection.execute("PRAGMA user_version").fetchone()
     if found > _VERSION:
-        raise Unavailable("The data directory was written by a newer Pixdepot.")
+        raise Unavailable("A newer version of Pixdepot wrote this data directory: upgrade Pixdepot.")
     if found == _VERSION:
         return  # write nothing, so that the service starts on a full disk
     connection.create_function("fold", 1, fold, deterministic=True)

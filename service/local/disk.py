@@ -56,7 +56,7 @@ class Disk:
     def check_room(self, size: int = 0) -> None:
         """Raise InsufficientStorage if `size` more bytes would leave less than the reserve."""
         if self._free() < self._reserve + size:
-            raise InsufficientStorage("The disk is full but for its reserve: free space, or delete images.")
+            raise InsufficientStorage("The disk is full up to its reserve: free space, or delete images.")
         found = os.statvfs(self._directory)
         if found.f_files and found.f_favail < min(_INODES, found.f_files // 100):
             raise InsufficientStorage("The file system has too few inodes left: delete images, or other files.")
@@ -72,7 +72,7 @@ class Disk:
                 os.fsync(file.fileno())
             os.link(written, linked)
             if linked.read_bytes() != data:
-                raise OSError(errno.EIO, "A file that was just written reads otherwise")
+                raise OSError(errno.EIO, "A test file was read back with different content")
         finally:
             for each in (linked, written):
                 each.unlink(missing_ok=True)

@@ -17,24 +17,24 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 # Errors that an operator can fix. The texts contain no paths, because clients can read them.
 _CAUSES = {
     errno.ENOSPC: "The disk is full: free space, or delete images.",
-    errno.EDQUOT: "The disk quota is used up: raise it, or delete images.",
+    errno.EDQUOT: "The disk quota is exceeded: raise it, or delete images.",
     errno.EMFILE: "The server has too many files open: raise its limit (ulimit -n).",
     errno.ENFILE: "The machine has too many files open.",
-    errno.EACCES: "The server lacks permission to use its data directory.",
-    errno.EPERM: "The data directory does not permit this operation, or its file system has no hard links.",
-    errno.EOPNOTSUPP: "The file system of the data directory has no hard links.",
-    errno.EXDEV: "objects/ and tmp/ of the data directory are on different file systems: put them on one.",
+    errno.EACCES: "The server has no permission to use its data directory.",
+    errno.EPERM: "The data directory's file system does not permit this, or does not support hard links.",
+    errno.EOPNOTSUPP: "The file system of the data directory does not support hard links.",
+    errno.EXDEV: "objects/ and tmp/ in the data directory are on different file systems: put them on one.",
     errno.EROFS: "The data directory is read-only.",
     errno.EIO: "The disk reports an I/O error.",
     errno.ESTALE: "The network file system has lost a file of the data directory.",
     errno.EFBIG: "The file system, or a limit of the process, does not permit files of this size.",
-    errno.ENOMEM: "The machine is short of memory.",
+    errno.ENOMEM: "The machine is out of memory.",
 }
 
 
 def cause(error: OSError) -> str:
     """Return the cause of a failed operation, and the remedy."""
-    return _CAUSES.get(error.errno or 0, "The data directory does not work.")
+    return _CAUSES.get(error.errno or 0, "The data directory is unusable.")
 
 
 @contextmanager

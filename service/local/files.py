@@ -45,7 +45,7 @@ class LocalObjectStore:
     def path(self, key: str) -> Path:
         """Return the file of an object. Raises ObjectMissing for a key that is not in the service's format."""
         if any(part in {"", ".", ".."} for part in key.split("/")) or "\0" in key:
-            raise ObjectMissing("There is no object under this key.")
+            raise ObjectMissing("The storage has no object with this key.")
         return self._objects / key
 
     async def put(
@@ -81,7 +81,7 @@ class LocalObjectStore:
             async for batch in _batched(chunks):
                 await in_thread("write an upload", self._append, file, batch)
             if digest and digest.hexdigest() != sha256:
-                raise InvalidImage("The bytes do not have the sha256 that was signed.")
+                raise InvalidImage("The SHA-256 of the bytes does not match the signed one.")
             await in_thread("store an upload", self._link_new, file, path)
         finally:
             # Shielded, so that it completes even if the request is cancelled again meanwhile.
@@ -95,7 +95,7 @@ class LocalObjectStore:
         try:
             self._give(os.link, file.synced(), path)
         except FileExistsError as error:
-            raise PreconditionFailed("Bytes were sent through this link already.") from error
+            raise PreconditionFailed("This link has already been used to upload bytes.") from error
 
     async def copy(
         self,
@@ -286,7 +286,7 @@ class _Unnamed:
             try:
                 self._path.unlink(missing_ok=True)
             except OSError as error:
-                logger.warning("a temporary file is left for sweep: %s", error.strerror)
+                logger.warning("cannot delete a temporary file; sweep will retry: %s", error.strerror)
 
     def _opened(self) -> BinaryIO:
         if self._discarded:
@@ -302,7 +302,7 @@ def _looking_up() -> Iterator[None]:
     try:
         yield
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-        raise ObjectMissing("There is no object under this key.") from error
+        raise ObjectMissing("The storage has no object with this key.") from error
 
 
 def _raise_unless_gone(error: OSError) -> None:

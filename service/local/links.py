@@ -97,7 +97,7 @@ class LinkSigner:
         if sha256:
             signed[_CHECKSUM] = _base64_of(sha256)
         if any(headers.get(name) != value for name, value in signed.items()):
-            raise Forbidden(f"The request must carry what was signed: {', '.join(signed)}.")
+            raise Forbidden(f"Send the signed headers with their signed values: {', '.join(signed)}.")
         length, expires_at = int(query["length"]), _instant(query["expires"])
         return Grant(key, query["type"], length, length, sha256, expires_at)
 
@@ -112,13 +112,13 @@ class LinkSigner:
         if grant.sha256:
             signed[_CHECKSUM] = _base64_of(grant.sha256)
         if any(fields.get(name) != value for name, value in signed.items()):
-            raise Forbidden(f"The form must have the fields that were signed: {', '.join(signed)}.")
+            raise Forbidden(f"Send the signed form fields with their signed values: {', '.join(signed)}.")
         return grant
 
     def check_still_taken(self, grant: Grant) -> None:
         """Raise Forbidden if an upload that began before its link expired takes too long."""
         if grant.expires_at + LATEST <= self._clock():
-            raise Forbidden("The link has expired while the bytes were coming: ask for a new one.")
+            raise Forbidden("The link expired during the transfer: request a new link.")
 
     def _url(self, method: str, key: str, query: str) -> str:
         resource = _resource(key, query)
@@ -127,12 +127,12 @@ class LinkSigner:
     def _check(self, method: str, key: str, query: Mapping[str, str]) -> None:
         claims = {name: value for name, value in query.items() if name != "signature"}
         if not self._is_signed(query, method, _resource(key, _encoded(claims)), [key, sorted(claims.items())]):
-            raise Forbidden("The link's signature does not match.")
+            raise Forbidden("The link's signature is invalid: use the link exactly as the server returned it.")
         self._check_time(_instant(claims["expires"]))
 
     def _check_time(self, expires_at: datetime) -> None:
         if expires_at <= self._clock():
-            raise Forbidden("The link has expired.")
+            raise Forbidden("The link has expired: request a new one.")
 
     def _is_signed(self, given: Mapping[str, str], method: str, subject: str, first: list[object]) -> bool:
         """Return whether the signature matches this subject, or `first` for a link without a version."""

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 from service.api.forms import Part, form_parts
 from service.api.http import ApiRequest, ApiResponse, Route, representation
-from service.domain.errors import Forbidden, InvalidRequest, TooLarge
+from service.domain.errors import Forbidden, InvalidRequest, TooLarge, exact
 from service.domain.model import ByteStream
 
 from .files import LocalObjectStore
@@ -64,9 +64,9 @@ class StorageRoutes:
             if part.name == "file":
                 return await self._receive(fields, part)
             if part.filename is not None:
-                raise InvalidRequest("Send the picture in the form field named file, after all other fields.")
+                raise InvalidRequest("Send the image in the form field `file`, after all other fields.")
             fields[part.name] = await part.text()
-        raise InvalidRequest("Send the picture in the form field named file.")
+        raise InvalidRequest("Send the image in the form field `file`.")
 
     async def _receive(self, fields: dict[str, str], part: Part) -> ApiResponse:
         grant = self._signer.check_post(fields)
@@ -83,8 +83,8 @@ class StorageRoutes:
             self._signer.check_still_taken(grant)
             size += len(chunk)
             if size > grant.most:
-                raise TooLarge(f"The link takes {grant.most:,} bytes.")
+                raise TooLarge(f"The image is too large for this link: the limit is {exact(grant.most)}.")
             yield chunk
         self._signer.check_still_taken(grant)
         if size < grant.least:
-            raise Forbidden(f"The link takes {grant.least:,} bytes or more.")
+            raise Forbidden(f"The image is too small for this link: it must have at least {exact(grant.least)}.")

@@ -156,7 +156,7 @@ def _judged(decode: Callable[[Bytes, str, int], T], data: Bytes, max_pixels: int
     """Decode the bytes, and convert errors. Raises UnsupportedImage, InvalidImage, MemoryError."""
     content_type = sniff(bytes(memoryview(data)[:64]))
     if content_type is None:
-        raise UnsupportedImage("A picture must be a JPEG, PNG, GIF, WebP or AVIF.")
+        raise UnsupportedImage("The image must be JPEG, PNG, GIF, WebP or AVIF.")
     try:
         return decode(data, content_type, max_pixels)
     except (InvalidImage, MemoryError):
@@ -165,4 +165,4 @@ def _judged(decode: Callable[[Bytes, str, int], T], data: Bytes, max_pixels: int
         clear_frames(damage.__traceback__)  # frees the decoded pixels
         if not is_free(memory_to_develop(data, max_pixels=max_pixels) + _BESIDE):
             raise MemoryError from damage  # because most decoders do not distinguish it from a damaged image
-        raise InvalidImage("The picture is truncated or damaged: it does not decode whole.") from damage
+        raise InvalidImage("The image is truncated or damaged: it cannot be decoded completely.") from damage

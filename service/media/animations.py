@@ -74,7 +74,7 @@ def outline(screen: tuple[int, int], frames: Iterator[Frame], plays: Callable[[]
     """
     first = next(frames, None)
     if first is None:
-        raise InvalidImage("The animation has no frame.")
+        raise InvalidImage("The animation has no frames.")
     size = max(screen[0], first.box[2]), max(screen[1], first.box[3])
     count, solid = 0, first.covers(size) and first.disposal is Disposal.KEEP
     for frame in chain((first,), frames):

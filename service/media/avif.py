@@ -45,7 +45,7 @@ def survey_avif(view: memoryview, max_pixels: int) -> int:
         items += 0 if is_sample else max(area * max(pictures, 1), FRAME_FLOOR)
         largest = max(area, largest)
         if length > 2 * len(view) + _SHARED or items > max(_SLACK * max_pixels, 16 * FRAME_FLOOR):
-            raise InvalidImage("The AVIF's items or samples are larger than the picture may be.")
+            raise InvalidImage("The AVIF's items or samples are larger than the size limit of images.")
     return largest
 
 
@@ -233,7 +233,7 @@ def samples_of(stbl: memoryview, view: memoryview) -> Iterator[memoryview]:
         samples = runs.get(number, samples)
         for (size,) in islice(sizes, samples):
             if at + size > len(view):
-                raise InvalidImage("The picture is truncated: frames are missing.")
+                raise InvalidImage("The image is truncated: frames are missing.")
             yield view[at : at + size]
             at += size  # noqa: PLW2901
 

@@ -93,7 +93,7 @@ def opened(data: bytes | bytearray | memoryview, content_type: str, max_pixels: 
     width, height = picture.size
     check_size(width, height, max_pixels)
     if largest > max(_SLACK * width * height, FRAME_FLOOR):
-        raise InvalidImage("The picture is larger than it says.")
+        raise InvalidImage("The image has more pixels than its header declares.")
     return picture
 
 

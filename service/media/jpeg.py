@@ -40,7 +40,7 @@ _any_marker = re.compile(rb"\xff[\x01-\xfe]").search
 jpeg_marker = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]").search  # the same, outside of scans: not restarts either
 
 
-_TRUNCATED = "The picture is truncated or damaged: its pixels are not all there."
+_TRUNCATED = "The image is truncated or damaged: some of its pixels are missing."
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +60,13 @@ class Frame:
             raise InvalidImage("The JPEG is lossless, hierarchical or arithmetic-coded: save it as baseline JPEG.")
         _, precision, height, width, components = unpack_from(">HBHHB", view, at)
         if precision != 8:
-            raise InvalidImage(f"The JPEG has {precision} bits per sample: save it with 8.")
+            raise InvalidImage(f"The JPEG has {precision} bits per sample: save it with 8 bits.")
         if components not in {1, 3, 4}:
             raise InvalidImage(f"The JPEG has {components} components: it must have 1, 3 or 4.")
         read = [unpack_from("BB", view, at + 8 + 3 * number) for number in range(components)]
         sampling = tuple((factors >> 4, factors & 15) for _, factors in read)
         if not all(1 <= factor <= 4 for factor in chain(*sampling)):
-            raise InvalidImage("The JPEG has a bad frame header.")
+            raise InvalidImage("The JPEG's frame header is invalid.")
         return cls(width, height, code == _PROGRESSIVE, tuple(identity for identity, _ in read), sampling)
 
     def units(self, components: Collection[int]) -> tuple[int, int]:
@@ -111,7 +111,7 @@ class Scan:
             places = (place for place, each in enumerate(frame.identities) if each == identity)
             components += islice((place for place in places if place not in components), 1)
         if not 1 <= count == len(components):
-            raise InvalidImage("The JPEG has a bad scan header.")
+            raise InvalidImage("A scan header of the JPEG is invalid.")
         start, end, bits = unpack_from("BBB", view, at + 3 + 2 * count)
         band, low = (range(start, min(end, 63) + 1), bits & 15) if frame.progressive else (range(64), 0)
         return cls(tuple(components), band, low)
@@ -168,7 +168,7 @@ class Header:
             if code in _FRAMES or code in _OTHER_FRAMES:
                 frames.append(Frame.read(view, body, code))
         if len(frames) != 1:
-            raise InvalidImage("The picture is truncated or damaged: a JPEG has one frame header.")
+            raise InvalidImage("The image is truncated or damaged: the JPEG must have exactly one frame header.")
         return cls(frames[0], interval, end)
 
 
@@ -192,10 +192,10 @@ def survey_jpeg(view: memoryview, max_pixels: int) -> int:
                 break
         if blocks > _MAX_BLOCKS:
             raise InvalidImage(
-                f"The JPEG's scans pass over more than {_MAX_BLOCKS:,} blocks of 8 x 8: save it in fewer scans."
+                f"The JPEG's scans cover more than {_MAX_BLOCKS:,} blocks of 8 x 8: save it with fewer scans."
             )
     if not blocks:
-        raise InvalidImage("The picture is truncated: it has no pixels.")
+        raise InvalidImage("The image is truncated: it has no pixels.")
     return frame.width * frame.height
 
 
@@ -302,9 +302,7 @@ def _decode_scan(feed: Feed, view: memoryview, start: int, intervals: int) -> in
     end = marker.start() if marker else len(view)
     # Some encoders write a restart behind the last interval too.
     if len(ends) + 1 != intervals and not (len(ends) == intervals and end == at):
-        raise InvalidImage(
-            "The picture is truncated or damaged: it has lost restart markers, or has more than it should."
-        )
+        raise InvalidImage("The image is truncated or damaged: restart markers are missing or superfluous.")
     at = start
     for stretch in ends if len(ends) < _MAX_STRETCHES else ():
         feed.give(view[at:stretch])
@@ -322,7 +320,7 @@ def _decode_last(feed: Feed, data: memoryview, padding: int) -> None:
         feed.give(data[:cut])
         given = cut + 2
         if (feed.done or feed.takes_all(data[cut : cut + 1], data[cut + 1 : given])) and not _is_fill(data[cut:]):
-            raise InvalidImage("The picture is damaged: a scan has more data than pixels.")
+            raise InvalidImage("The image is damaged: a scan has more data than pixels.")
     feed.give(data[given:])
     if not feed.has_all():
         raise InvalidImage(_TRUNCATED)

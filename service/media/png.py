@@ -40,12 +40,12 @@ def survey_png(view: memoryview, max_pixels: int) -> int:
     announced = 0
     for at, kind, body in png_chunks(view):
         if kind not in METADATA and not has_right_checksum(view, at, len(body)):
-            raise InvalidImage("A checksum in the PNG is wrong.")
+            raise InvalidImage("The PNG has an invalid checksum.")
         seen[kind] += 1
         if kind == b"acTL":
             (announced,) = unpack_from(">I", body)
     if seen[b"acTL"] and not (seen[b"acTL"] == 1 and seen[b"fcTL"] == announced > 0):
-        raise InvalidImage("The animation does not have the frames that it says it has.")
+        raise InvalidImage("The animation does not have the number of frames that it declares.")
     return int(width * height)
 
 
@@ -71,7 +71,7 @@ def _frames(view: memoryview) -> Iterator[Frame]:
     for at, kind, body in png_chunks(view):
         if kind in {b"fcTL", b"fdAT"}:
             if unpack_from(">I", body)[0] != number:
-                raise InvalidImage("The animation's frames are not in their order.")
+                raise InvalidImage("The animation's frames are not in order.")
             number += 1
         if kind == b"fcTL" and control:
             yield _frame(view, control, shared, pixels)
@@ -89,7 +89,7 @@ def _frame(view: memoryview, control: bytes, shared: list[memoryview], pixels: l
     width, height, left, top, part, whole, disposal, over = unpack_from(">4I2H2B", control, 4)
     across, down = unpack_from(">II", view, 16)
     if not (width and height and pixels) or left + width > across or top + height > down:
-        raise InvalidImage("A frame of the animation is empty, or beyond its edges.")
+        raise InvalidImage("A frame of the animation is empty or outside the canvas.")
     header = b"IHDR" + pack(">II", width, height) + bytes(view[24:29])
     begin = pack(">8sI17sI", b"\x89PNG\r\n\x1a\n", 13, header, zlib.crc32(header))
     data = pack(">I4s", sum(map(len, pixels)), b"IDAT")

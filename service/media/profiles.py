@@ -94,9 +94,9 @@ def as_in_browsers(stranger: bytes) -> bytes:
     """
     (size,), (count,) = unpack_from(">I", stranger), unpack_from(">I", stranger, 128)
     if stranger[36:40] != b"acsp" or not 132 <= size <= len(stranger) or count > _MAX_TAGS:
-        raise ValueError("This is no ICC profile.")
+        raise ValueError("The data is not an ICC profile.")
     if stranger[16:24] == b"GRAYLab ":
-        raise ValueError("Browsers do not know a grey of Lab.")
+        raise ValueError("Browsers do not support gray profiles in Lab.")
     table = (unpack_from(">4sII", stranger, at) for at in range(132, 132 + 12 * count, 12))
     spans = {kind: (start, min(start + length, size)) for kind, start, length in table if kind in _USED}
     if b"A2B1" in spans:
@@ -144,7 +144,7 @@ _BRADFORD: Matrix = ((0.8951, 0.2664, -0.1614), (-0.7502, 1.7135, 0.0367), (0.03
 def _to_d50(primaries: Primaries) -> Matrix:
     """Return what makes CIE XYZ of linear RGB, adapted to D50 by Bradford's way (annex E)."""
     if not all(0 <= each <= 1 for point in primaries for each in point):
-        raise ValueError("A chromaticity is none.")
+        raise ValueError("A chromaticity is invalid.")
     red, green, blue, white = ((x, y, 1 - x - y) for x, y in primaries)
     light = (white[0] / white[1], 1.0, white[2] / white[1])
     spanned: Matrix = tuple(zip(red, green, blue, strict=True))  # type: ignore[assignment]

@@ -21,7 +21,7 @@ _MAX_CHUNKS = 100_000  # of a WebP that are looked at
 def check_size(width: int, height: int, max_pixels: int) -> None:
     """Raise InvalidImage unless a picture, or a frame, has more than no pixels and not too many."""
     if not width or not height:
-        raise InvalidImage("The picture's width or height is zero.")
+        raise InvalidImage("The image's width or height is zero.")
     if width * height > max_pixels:
         size, limit = f"{width:,} x {height:,} pixels", f"{max_pixels / 1e6:.4g} megapixels"
         raise InvalidImage(f"The image is too large: {size}; the limit is {limit}.")

@@ -82,7 +82,7 @@ def check_declared(picture_type: str, content_type: str | None) -> None:
     """Raise TypeMismatch if the declared media type differs from the image's type."""
     if declared_type(content_type) not in {None, picture_type}:
         raise TypeMismatch(
-            f"The picture is {picture_type}, and another type was declared: declare {picture_type}, or no type."
+            f"The image is {picture_type}, but another type was declared: declare {picture_type}, or no type."
         )
 
 

@@ -139,7 +139,7 @@ class Budget:
 
     def _refusal(self) -> Unavailable:
         self.refused += 1
-        return Unavailable("Too much is being uploaded at once.")
+        return Unavailable("Too many uploads are in progress; retry later.")
 
     def _take_back(self) -> None:
         """Take memory back from slow bodies, and repeat this regularly while requests wait."""

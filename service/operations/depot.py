@@ -10,7 +10,7 @@ import uuid_utils
 
 from service.domain import model
 from service.domain.clocks import SteadyClock
-from service.domain.errors import DepotMismatch, IdempotencyMismatch, ImageGone, QuotaExceeded
+from service.domain.errors import DepotMismatch, IdempotencyMismatch, ImageGone, QuotaExceeded, exact
 from service.domain.fingerprints import fingerprint, matches
 from service.domain.model import (
     Claim,
@@ -98,14 +98,14 @@ class Depot:
         if counts.image_id == claim.image_id:
             return Claimed(upload, None, first=True, ours=True)
         if not matches(counts.fingerprint, operation, upload.details, upload.expected):
-            raise IdempotencyMismatch("Use a new key for another request.")
+            raise IdempotencyMismatch("Use a new Idempotency-Key for each different request.")
         created_at, expires_at = counts.created_at, counts.upload_expires_at
         upload = replace(upload, image_id=counts.image_id, created_at=created_at, expires_at=expires_at)
         found = await self.records.upload(upload.image_id)
         # A record stays until its deadline at least. So before the deadline, no record means that none was stored.
         swept = found is None and self.is_left_to_sweep(upload)
         if swept or (found and found.state is State.DELETED):
-            raise ImageGone("It was deleted, or never finished: use a new key to upload it again.")
+            raise ImageGone("The image is deleted or its upload failed: to upload it again, use a new key.")
         state, ours = found.state if found else None, counts.process == self.process
         return Claimed(upload, state, first=False, ours=ours)
 
@@ -152,7 +152,7 @@ class Depot:
         """
         quota = self.settings.user_quota_bytes
         if quota and await self.records.usage(user_id) + more > quota:
-            raise QuotaExceeded(f"A user's images may take {quota:,} bytes: delete some first.")
+            raise QuotaExceeded(f"The user's images would exceed the quota of {exact(quota)}: delete images first.")
 
     async def states(self) -> dict[str, str]:
         """Return "ok" or "unavailable" for each backend, within 5 seconds.

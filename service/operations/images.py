@@ -106,11 +106,11 @@ class ImageService:
             elif self._depot.is_left_to_sweep(claimed.upload):
                 image = None
             elif not claimed.ours and abs(self._depot.clock() - claimed.upload.created_at) < _UNDER_WAY:
-                raise InFlight("It will be over in a moment.")
+                raise InFlight("A request with this Idempotency-Key is still in progress; retry in 1 second.")
             else:
                 image = await self._publish_once(claimed, made)
         if image is None:
-            raise ImageGone("It was deleted, or never finished: use a new key to upload it again.")
+            raise ImageGone("The image is deleted or its upload failed: to upload it again, use a new key.")
         # Undo later edits, because a retry returns the first response.
         return replace(image, details=details, updated_at=image.created_at)
 
@@ -147,7 +147,7 @@ class ImageService:
         """Return a published image. Raises NotFound, also if `viewer` may not see it. None may see all images."""
         image = await self._records.image(image_id)
         if image is None or not image.details.visible_to(viewer):
-            raise NotFound("There is no image with this id.")
+            raise NotFound("No image has this ID.")
         return image
 
     async def find(self, query: ImageQuery, after: Position | None, limit: int) -> Page:
@@ -191,7 +191,7 @@ class ImageService:
             seen = await self.image(image_id, viewer)
             _check_owner(seen.details, caller)
             if not unless_changed(seen):
-                raise PreconditionFailed("It has been changed since: look at it again.")
+                raise PreconditionFailed("The image has changed since the ETag in If-Match: fetch it again.")
             # Strictly later than before, so that each version of the metadata has its own time, and its own ETag.
             updated_at = max(self._depot.clock(), seen.updated_at + timedelta(milliseconds=1))
             details = replace(
@@ -220,15 +220,15 @@ class ImageService:
         """
         upload = await self._records.upload(image_id)
         if upload is None or upload.state is not State.READY or not upload.details.visible_to(viewer):
-            raise NotFound("There is no image with this id.")
+            raise NotFound("No image has this ID.")
         _check_owner(upload.details, caller)
         if unless_changed is not None and not unless_changed(await self.image(image_id, viewer)):
-            raise PreconditionFailed("It has been changed since: look at it again.")
+            raise PreconditionFailed("The image has changed since the ETag in If-Match: fetch it again.")
         # Keep the tombstone while a request with the same idempotency key would continue an upload without a
         # record.
         deadline = max(self._depot.earliest_purge(), upload.deadline)
         if not await self._records.retire(image_id, {State.READY}, deadline):
-            raise NotFound("There is no image with this id.")
+            raise NotFound("No image has this ID.")
         await undoing.erase(self._depot, image_id)
 
 

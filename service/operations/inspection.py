@@ -12,7 +12,7 @@ from threading import Thread
 from typing import TypeVar
 
 from service import media
-from service.domain.errors import InvalidImage, TooLarge, Unavailable
+from service.domain.errors import InvalidImage, TooLarge, Unavailable, exact
 from service.domain.model import Content
 from service.machine import memory
 from service.settings import Settings
@@ -85,7 +85,7 @@ class Inspector:
         the machine has too little memory; the image can still be valid.
         """
         if len(data) > self._max_bytes:
-            raise TooLarge(f"A picture may have {self._max_bytes:,} bytes.")
+            raise TooLarge(f"The image is too large: the limit is {exact(self._max_bytes)}.")
         async with AsyncExitStack() as room:
             weight = await asyncio.to_thread(media.memory_to_develop, data, max_pixels=self._max_pixels)
             self._check_room(weight)
@@ -106,15 +106,15 @@ class Inspector:
         """Raise Unavailable if the decode needs more memory than the process may use."""
         if self._limit is not None and weight > self._room:
             room, size = _mib(self._room), _mib(self._limit.size)
-            raise self._short(weight, f"the server has {room} for it, of {size} ({self._limit.source})")
+            raise self._short(weight, f"the server has {room} available of {size} ({self._limit.source})")
 
-    def _short(self, weight: int, why: str = "the system has less at present") -> Unavailable:
+    def _short(self, weight: int, why: str = "the system has less available now") -> Unavailable:
         needed = _needed_limit(self._settings, weight)
         facts = {"needed_bytes": weight, "room_bytes": self._room, "limit_bytes": self._limit and self._limit.size}
         logger.warning("too little memory for a picture", extra={**facts, "needed_limit_bytes": needed})
         return Unavailable(
-            f"Decoding this picture takes {_mib(weight)} of memory: {why}. "
-            f"Send a picture of fewer pixels, or give the server at least {_mib(needed)}."
+            f"Decoding this image takes {_mib(weight)} of memory: {why}. "
+            f"Send an image with fewer pixels, or give the server at least {_mib(needed)}."
         )
 
     def _rest(self) -> None:
@@ -142,7 +142,7 @@ class Inspector:
         picture = made.picture
         media.check_declared(picture.content_type, declared)
         if sha256 not in {None, digest} or size not in {None, len(data)}:
-            raise InvalidImage("The bytes that arrived do not have the size or the sha256 that was declared.")
+            raise InvalidImage("The received bytes do not match the declared file_size or sha256.")
         if strip_location:
             data = await asyncio.to_thread(media.without_location, data, picture.content_type)
             digest = await asyncio.to_thread(_digest, data)

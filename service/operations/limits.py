@@ -33,7 +33,7 @@ class RateLimiter:
         now = self._clock()
         full_at = max(self._full_at.get(user, now), now) + self._interval
         if (wait := full_at - now - _MINUTE) > 1e-6:  # of the arithmetic
-            raise TooManyRequests("This user writes too often.", math.ceil(wait))
+            raise TooManyRequests("The user has reached the limit of writes per minute.", math.ceil(wait))
         self._full_at[user] = full_at
         self._full_at.move_to_end(user)
         if len(self._full_at) > self._most:

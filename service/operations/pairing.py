@@ -19,7 +19,7 @@ _SAMPLE = 20  # images or objects to check if only one side has an ID
 _MOST = 1024  # bytes, the largest size of the object with the ID
 _sealed = re.compile(r"images/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/[0-9a-f]{16}/[a-z]+").fullmatch
 
-_RECOVER = "or build the database again from the storage with `pixdepot recover`"
+_RECOVER = "or rebuild the database from the storage with `pixdepot recover`"
 _SETTINGS = (
     "check PIXDEPOT_STORAGE, PIXDEPOT_DATABASE and PIXDEPOT_DATA_DIR, or PIXDEPOT_BUCKET, PIXDEPOT_TABLE and "
     "PIXDEPOT_INDEX_TABLE"
@@ -81,7 +81,7 @@ class Pairing:
 
     async def _settled(self, identity: str) -> None:
         if await self._records.identity() != identity:
-            raise Unavailable("Another process has given the database an ID meanwhile: try again.")
+            raise Unavailable("Another process set the database's depot ID at the same time; retry.")
         self._is_paired, self._mismatch = True, None
 
     async def _compare(self, *, write: bool) -> bool:
@@ -101,8 +101,8 @@ class Pairing:
         """Return whether both have the same ID. Raises DepotMismatch if the IDs differ."""
         if kept and marked and kept != marked:
             raise DepotMismatch(
-                f"The database belongs to the depot {kept}, the storage to {marked}: {_SETTINGS}; restore the one "
-                f"that is wrong from its backup, {_RECOVER}."
+                f"The database belongs to the depot {kept}, the storage to {marked}: {_SETTINGS}; restore the "
+                f"wrong one from its backup, {_RECOVER}."
             )
         return bool(kept) and kept == marked
 
@@ -112,15 +112,15 @@ class Pairing:
         if images:
             if await self._are_lost(images):
                 raise DepotMismatch(
-                    f"The database has images, and the storage has none of the newest {len(images)}: {_SETTINGS}; "
+                    f"The database has images, but the storage has none of the newest {len(images)}: {_SETTINGS}; "
                     "or restore the storage from its backup."
                 )
             return
         ids = await self._stored_ids()
         if ids and not any([await self._is_known(each) for each in ids]):
             raise DepotMismatch(
-                f"The storage has images, and the database knows none of them: {_SETTINGS}; restore the database "
-                f"from its backup, {_RECOVER}."
+                f"The storage has images, but the database has no record of them: {_SETTINGS}; restore the "
+                f"database from its backup, {_RECOVER}."
             )
 
     async def _newest(self) -> tuple[Image, ...]:
@@ -160,7 +160,7 @@ class Pairing:
             return None
         except (ValueError, KeyError, TypeError) as error:
             raise DepotMismatch(
-                f"The object {MARK} of the storage is damaged: restore it from a backup."
+                f"The object {MARK} in the storage is damaged: restore it from a backup."
             ) from error
 
     async def _mark(self, identity: str) -> None:

@@ -95,4 +95,4 @@ async def _attempt(works: Sequence[_Work], seconds: int) -> None:
 
 
 def _tell(error: Exception) -> None:
-    logs.failed(logger, "something is left for sweep", error)
+    logs.failed(logger, "cleanup of a request failed; sweep will retry", error)

@@ -16,6 +16,7 @@ from service.domain.errors import (
     UnsupportedImage,
     UploadExpired,
     UploadMissing,
+    exact,
     failure,
 )
 from service.domain.model import Details, Expected, Failure, Image, SignedUpload, State, Upload
@@ -49,7 +50,7 @@ class UploadService:
         limit = self._depot.settings.max_image_bytes
         self._check_method(expected)
         if (expected.file_size or 0) > limit:
-            raise TooLarge(f"A picture may have {limit:,} bytes.")
+            raise TooLarge(f"The image is too large: the limit is {exact(limit)}.")
         await self._objects.check_room(expected.file_size or 0)
         upload, begun = self._depot.new_upload(details, expected), False
         if idempotency_key is not None:
@@ -65,18 +66,18 @@ class UploadService:
         forms = self._depot.settings.post_forms
         complaints = {}
         if expected.method == "POST" and not forms:
-            complaints["method"] = ["This service's storage has no POST form: ask for PUT, with file_size."]
+            complaints["method"] = ["The storage does not support POST forms: use PUT with file_size."]
         if expected.method == "PUT" and expected.file_size is None:
-            otherwise = ', or ask for method "POST"' if forms else ""
-            complaints["file_size"] = [f"A PUT is signed with its length: give file_size{otherwise}."]
+            otherwise = ', or use the method "POST"' if forms else ""
+            complaints["file_size"] = [f"The method PUT requires the length in bytes: send file_size{otherwise}."]
         if complaints:
-            raise InvalidRequest("See errors for what is wrong with each field.", complaints)
+            raise InvalidRequest("Some fields are invalid: see `errors`.", complaints)
 
     async def status(self, image_id: str, caller: str | None) -> Upload:
         """Return an upload in its current state. Raises NotFound, also if it was cancelled or deleted."""
         upload = await self._records.upload(image_id)
         if upload is None or upload.state is State.DELETED or caller not in {None, upload.details.user_id}:
-            raise NotFound("There is no upload with this id.")
+            raise NotFound("No upload has this ID.")
         return upload
 
     def expired(self, upload: Upload) -> bool:
@@ -91,7 +92,7 @@ class UploadService:
         """
         pending = await self.status(image_id, caller)
         if pending.expected.method == "POST" and not self._depot.settings.post_forms:
-            raise Conflict("The storage has no POST form: begin another upload, with the method PUT.")
+            raise Conflict("The storage does not support POST forms: start a new upload with the method PUT.")
         upload = await self._records.extend(image_id, self._depot.expiry())
         if upload is None:
             raise Conflict("The upload is no longer pending.")
@@ -114,7 +115,7 @@ class UploadService:
         if upload.state is not State.PENDING:
             return await self._outcome(upload)
         if self.expired(upload):
-            raise UploadExpired("Ask for a new link with POST to /uploads/{id}/sign, or begin again.")
+            raise UploadExpired("Request a new link with POST /uploads/{id}/sign, or start a new upload.")
         key = self._depot.sealed_key(image_id)
         try:
             async with (
@@ -126,7 +127,7 @@ class UploadService:
             return await self._another(image_id, refusal)
         except ObjectMissing:
             return await self._another(
-                image_id, UploadMissing("Send the bytes to the upload's url, then complete.")
+                image_id, UploadMissing("Send the bytes to the upload's `url` first, then complete the upload.")
             )
         except _REFUSED as refusal:
             return await self._refuse(upload, refusal)
@@ -137,7 +138,7 @@ class UploadService:
         await self.status(image_id, caller)
         if not await self._records.retire(image_id, {State.PENDING, State.FAILED}, self._depot.earliest_purge()):
             await self.status(image_id, caller)  # raises NotFound if another request cancelled it meanwhile
-            raise Conflict("The upload is published: delete the image instead.")
+            raise Conflict("The upload is already published: delete the image instead.")
         await undoing.erase(self._depot, image_id)
 
     async def _prepared(self, upload: Upload, key: str) -> Image:
@@ -191,5 +192,5 @@ class UploadService:
             raise failure(upload.failure.code, upload.failure.detail)
         image = await self._records.image(upload.image_id)
         if image is None:
-            raise NotFound("There is no upload with this id.")
+            raise NotFound("No upload has this ID.")
         return image

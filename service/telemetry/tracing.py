@@ -116,7 +116,7 @@ async def opened_tracer(environ: Mapping[str, str]) -> AsyncIterator[Tracer | No
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError:
-        logger.warning("OTEL_ variables ask for traces: install pixdepot[otel] for them")
+        logger.warning("OTEL_ variables enable tracing, but OpenTelemetry is not installed: install pixdepot[otel]")
         yield None
         return
     named = "OTEL_SERVICE_NAME" in environ or "service.name=" in environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
@@ -151,4 +151,4 @@ def _exporter(name: str) -> "SpanExporter":
         from opentelemetry.sdk.trace.export import ConsoleSpanExporter
 
         return ConsoleSpanExporter()
-    raise SettingsError("OTEL_TRACES_EXPORTER takes otlp (by HTTP), console and none.")
+    raise SettingsError("OTEL_TRACES_EXPORTER must be otlp (over HTTP), console or none.")

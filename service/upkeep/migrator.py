@@ -104,7 +104,7 @@ class Migrator:
         except PixdepotError as error:
             if await self._source.records.image(image.image_id) is None:
                 return "deleted"
-            logger.error("image %s is not copied: %s", image.image_id, error.detail)  # noqa: TRY400 - no trace to tell
+            logger.error("image %s not copied: %s", image.image_id, error.detail)  # noqa: TRY400 - no trace to tell
             return "failed"
 
     async def _migrate(self, image: Image, *, dry_run: bool) -> Outcome:
@@ -129,7 +129,7 @@ class Migrator:
     async def _compare(self, image: Image, present: Image, *, dry_run: bool) -> Outcome:
         """Repair an image that exists at the target. Keep its metadata if it was edited there later."""
         if present.content.sha256 != image.content.sha256:
-            raise Conflict("Another picture has its id there.")
+            raise Conflict("The target has another image with this ID.")
         damaged = await self._damaged(image, present)
         outdated = image.updated_at > present.updated_at
         if damaged and not dry_run:
@@ -159,7 +159,7 @@ class Migrator:
         """Read an object of the source. Raises ObjectMissing, and InvalidImage for a damaged original."""
         data = b"".join([chunk async for chunk in await self._source.objects.open(key)])
         if key == image.object_key and hashlib.sha256(data).hexdigest() != image.content.sha256:
-            raise InvalidImage("Its bytes are not those that were published.")
+            raise InvalidImage("The bytes in the source do not match the published SHA-256.")
         return data
 
     async def _put(self, image: Image, objects: Mapping[str, bytes]) -> None:
@@ -175,7 +175,7 @@ class Migrator:
         await together(*puts)
         for key, digest in digests.items():
             if await _digest(target, key) != digest:
-                raise InvalidImage("Other bytes have arrived than were sent.")
+                raise InvalidImage("The target stored different bytes than were sent.")
 
 
 async def _digest(objects: ObjectStore, key: str) -> str | None:

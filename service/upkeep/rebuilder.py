@@ -71,7 +71,7 @@ class Rebuilder:
             except PixdepotError as error:
                 if await self._depot.records.image(image.image_id) is None:
                     return True  # deleted meanwhile
-                logger.warning("the variants of image %s stay as they are: %s", image.image_id, error.detail)
+                logger.warning("variants of image %s not rebuilt: %s", image.image_id, error.detail)
                 return False
         return True
 

@@ -84,7 +84,7 @@ class Reconciler:
             raise TooManyOrphans(
                 f"{len(orphans):,} of {total:,} objects belong to no image, more than {_SHARE:.0%}: nothing was "
                 "changed. If the database is older than the storage, run `pixdepot recover`, which adds missing "
-                "records. If these objects really belong to nothing, run `pixdepot reconcile --force`."
+                "records. If they are really orphans, run `pixdepot reconcile --force`."
             )
         return orphans
 

@@ -109,7 +109,7 @@ class Recoverer:
             except Unavailable:
                 raise
             except PixdepotError as error:
-                logger.error("%s is not recovered: %s", key, error.detail)  # noqa: TRY400 - no trace to tell
+                logger.error("%s not recovered: %s", key, error.detail)  # noqa: TRY400 - no trace to tell
                 return "failed"
 
     async def _recover(self, image_id: str, key: str, *, dry_run: bool) -> Outcome:
@@ -121,7 +121,9 @@ class Recoverer:
             return "deleted" if begun.state is State.DELETED else "there"
         note = notes.decoded(await depot.objects.note(key))
         if note is None or note.image_id != image_id:
-            logger.error("%s is not recovered: nothing is kept with it that tells whose it is", key)
+            logger.error(
+                "%s not recovered: its owner is unknown, because no copy of its record is stored with it", key
+            )
             return "unknown"
         data = await depot.whole(key)
         made = await depot.inspector.inspected(data, sha256=note.sha256 or None)

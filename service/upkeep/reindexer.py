@@ -38,7 +38,7 @@ class Reindexer:
             async with undoing.unless_done(self._depot, sealed):
                 return await self._sealed(original, sealed)
         except (ObjectMissing, TooLarge, UnsupportedImage, InvalidImage, TypeMismatch) as error:
-            logger.warning("image %s is not taken over: %s", original.image_id, error.detail)
+            logger.warning("image %s not imported: %s", original.image_id, error.detail)
             return None
 
     async def _sealed(self, original: Original, sealed: str) -> Image:

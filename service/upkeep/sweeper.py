@@ -75,7 +75,7 @@ class Sweeper:
         try:
             strays = await self._remove_strays()
         except Exception as error:  # noqa: BLE001 - told of, whatever it is
-            logs.failed(logger, "sweep could not look for bytes that came late", error)
+            logs.failed(logger, "sweep could not check for late uploads", error)
             failed += 1
         return Swept(found + strays, removed + strays, failed + await self._tidy() + await self._purge())
 
@@ -174,13 +174,13 @@ class Sweeper:
         except DepotMismatch as mismatch:
             logger.error("%s", mismatch.detail)  # noqa: TRY400 - the trace tells nothing
         except Unavailable:
-            logger.warning("whether database and storage belong together is not known yet")
+            logger.warning("cannot check yet whether the database and the storage belong together")
         while True:
             await asyncio.sleep(interval)
             try:
                 await self.sweep()
             except Exception as error:  # noqa: BLE001 - told of, whatever it is
-                logs.failed(logger, "a round of sweep failed", error)
+                logs.failed(logger, "sweep failed", error)
 
 
 def _distinct(errors: Iterable[BaseException]) -> list[tuple[BaseException, int]]:

@@ -537,10 +537,11 @@ async def test_a_storage_without_forms_is_told_with_the_way_that_there_is(start:
         answer = await api.begin(DATA, method="POST")
         assert answer.outcome == (400, "invalid_request")
         assert answer.json["errors"] == {
-            "method": ["This service's storage has no POST form: ask for PUT, with file_size."]
+            "method": ["The storage does not support POST forms: use PUT with file_size."]
         }
         answer = await api.post("/uploads", {**some_details(), "content_type": "image/jpeg"})
-        assert answer.json["errors"] == {"file_size": ["A PUT is signed with its length: give file_size."]}
+        needed = "The method PUT requires the length in bytes: send file_size."
+        assert answer.json["errors"] == {"file_size": [needed]}
         await assert_nothing_arrived(api, await api.begun(DATA))
 
 

@@ -261,7 +261,7 @@ async def test_files_beside_dynamodb_are_looked_after_as_well(emulator: Emulator
         dead = {**variables, "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
         refused = await run(PIXDEPOT, "serve", "--port", "0", directory=tmp_path, **dead)
         assert refused.code == 1
-        assert "No answer from http://127.0.0.1:9" in refused.error.splitlines()[-1]
+        assert "No response from http://127.0.0.1:9" in refused.error.splitlines()[-1]
 
 
 def sdk(account: Account) -> dict[str, str]:

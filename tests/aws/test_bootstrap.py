@@ -103,7 +103,7 @@ async def test_the_commands_say_what_they_found_and_did(
     code, out = await bootstrap("status")
     assert (code, out.count("missing")) == (1, out.count("\n"))
     code, out = await bootstrap("up")
-    assert (code, f"made bucket {settings.bucket}\n" in out) == (0, True)
+    assert (code, f"set up bucket {settings.bucket}\n" in out) == (0, True)
     code, out = await bootstrap("status")
     assert (code, out.count("ok ")) == (0, out.count("\n"))
     assert (await bootstrap("down"))[0] == 1  # nobody said yes
@@ -153,7 +153,7 @@ async def test_up_repeats_itself_for_an_emulator_that_forgets(
         process.terminate()
         out, errors = await asyncio.wait_for(process.communicate(), 30)
     assert (process.returncode, errors) == (0, b"")
-    assert out.decode().count(f"made bucket {settings.bucket}\n") == 2
+    assert out.decode().count(f"set up bucket {settings.bucket}\n") == 2
 
 
 @pytest.mark.parametrize("calls", [2, 6, 12, 18, 24])

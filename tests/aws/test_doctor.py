@@ -55,7 +55,7 @@ async def test_what_is_wrong_is_told_with_its_remedy_and_the_command_fails(
     wrong = {**variables(account), "PIXDEPOT_BUCKET": "elsewhere"}
     ended = await run(PIXDEPOT, "doctor", directory=tmp_path, **wrong)
     assert ended.code == 1
-    assert "FAILED ask the storage\n       ListObjectsV2 was refused: AccessDenied" in ended.out
+    assert "FAILED check the storage\n       ListObjectsV2 was refused: AccessDenied" in ended.out
     assert "A permission is missing: " in ended.out
     assert ended.out.count("ok  ") + ended.out.count("FAILED") <= STEPS
 
@@ -92,7 +92,7 @@ async def own(emulator: Emulator) -> AsyncIterator[Account]:
 async def test_a_public_endpoint_where_nothing_answers(account: Account) -> None:
     settings = replace(account.settings, s3_public_endpoint_url=f"http://127.0.0.1:{free_port()}")
     said = failed(await examined(settings, account.environment()))
-    assert said.keys() == {"compare clocks", "preflight as a browser", "upload through the link"}
+    assert said.keys() == {"compare clocks", "CORS preflight", "upload through a link"}
     assert all("PIXDEPOT_S3_PUBLIC_ENDPOINT_URL" in each for each in said.values())
 
 
@@ -101,15 +101,15 @@ async def test_links_that_reach_storage_by_another_host_than_they_were_signed_fo
         proxy.request_headers = {"Host": "storage.internal"}
         settings = replace(account.settings, s3_public_endpoint_url=proxy.url)
         said = failed(await examined(settings, account.environment()))
-    assert said.keys() == {"upload through the link"}
-    assert "403 SignatureDoesNotMatch" in said["upload through the link"]
-    assert "PIXDEPOT_S3_PUBLIC_ENDPOINT_URL" in said["upload through the link"]
+    assert said.keys() == {"upload through a link"}
+    assert "403 SignatureDoesNotMatch" in said["upload through a link"]
+    assert "PIXDEPOT_S3_PUBLIC_ENDPOINT_URL" in said["upload through a link"]
 
 
 async def test_an_endpoint_where_nothing_answers(account: Account) -> None:
     nowhere = account.environment(f"http://127.0.0.1:{free_port()}")
     said = failed(await examined(account.settings, nowhere))
-    assert said.keys() >= {"ask the database", "ask the storage"}
+    assert said.keys() >= {"check the database", "check the storage"}
     assert all("AWS_ENDPOINT_URL" in each for each in said.values())
 
 
@@ -127,33 +127,33 @@ async def test_a_clock_that_is_wrong(account: Account, hours: int) -> None:
 async def test_a_secret_key_that_is_wrong(account: Account) -> None:
     wrong = replace(account, key=replace(account.key, secret_key="wrong"))
     said = failed(await examined(account.settings, wrong.environment()))
-    assert "secret key" in said["ask the storage"]
-    assert "AWS_SECRET_ACCESS_KEY" in said["ask the database"]
+    assert "secret key" in said["check the storage"]
+    assert "AWS_SECRET_ACCESS_KEY" in said["check the database"]
 
 
 Spoil = Callable[[Any, Any, Settings], Awaitable[Any]]
 SPOILED: dict[str, tuple[Spoil, str, str, str]] = {
     "no CORS": (
         lambda s3, dynamodb, it: s3.delete_bucket_cors(Bucket=it.bucket),
-        "preflight as a browser", "http://localhost:8080", "PIXDEPOT_CORS_ORIGINS",
+        "CORS preflight", "http://localhost:8080", "PIXDEPOT_CORS_ORIGINS",
     ),
     "no bucket": (
         lambda s3, dynamodb, it: s3.delete_bucket(Bucket=it.bucket),
-        "ask the storage", "NoSuchBucket", "pixdepot bootstrap up",
+        "check the storage", "NoSuchBucket", "pixdepot bootstrap up",
     ),
     "no table": (
         lambda s3, dynamodb, it: dynamodb.delete_table(TableName=it.table),
-        "ask the database", "ResourceNotFoundException", "pixdepot bootstrap up",
+        "check the database", "ResourceNotFoundException", "pixdepot bootstrap up",
     ),
     "no table for lists": (
         lambda s3, dynamodb, it: dynamodb.delete_table(TableName=it.index_table),
-        "ask the database", "ResourceNotFoundException", "pixdepot bootstrap up",
+        "check the database", "ResourceNotFoundException", "pixdepot bootstrap up",
     ),
     "no index": (
         lambda s3, dynamodb, it: dynamodb.update_table(
             TableName=it.table, GlobalSecondaryIndexUpdates=[{"Delete": {"IndexName": "deadline-index"}}]
         ),
-        "keep a record", "Query was refused", "pixdepot bootstrap up",
+        "write a record", "Query was refused", "pixdepot bootstrap up",
     ),
 }  # fmt: skip
 

@@ -215,5 +215,5 @@ async def test_aws_that_does_not_answer_is_told_in_a_line(tmp_path: Path) -> Non
     refused = await run(PIXDEPOT, "migrate", "--to", "aws", "--data", "data", directory=tmp_path, **nowhere, **keys)
     assert refused.code == 1
     last = refused.error.splitlines()[-1]
-    assert last.startswith("Error: A backend does not answer. No answer from http://127.0.0.1:9 ")
+    assert last.startswith("Error: A backend is unavailable. No response from http://127.0.0.1:9 ")
     assert "AWS_ENDPOINT_URL" in last

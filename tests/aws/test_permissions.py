@@ -66,7 +66,7 @@ async def test_nothing_else_is_allowed(
 async def test_another_s_bucket_and_tables_are_out_of_reach(account: Account) -> None:
     others = replace(account.settings, bucket="another", table="another", index_table="another-index")
     said = failed(await examined(others, account.environment()))
-    for step in ("ask the database", "keep a record", "ask the storage", "upload through the link"):
+    for step in ("check the database", "write a record", "check the storage", "upload through a link"):
         assert "AccessDenied" in said[step]
 
 

@@ -59,7 +59,7 @@ async def test_a_counter_that_cannot_be_reached_fails_nobody_s_upload(
             await counters.usage.add_or_leave(user, 7)
     finally:
         counters.proxy.throttling = ""
-    assert "usage is left for reconcile" in caplog.text
+    assert "reconcile will correct it" in caplog.text
     assert await counters.usage.of(user) == 0
 
 

@@ -113,8 +113,8 @@ class Gallery:
 
     async def answer_who(self, user: str, *, tags: str = "") -> None:
         """Answer the question that the first upload asks."""
-        dialog = self.page.get_by_role("dialog", name="Your uploads")
-        await dialog.get_by_label("Your user id").fill(user)
+        dialog = self.page.get_by_role("dialog", name="Upload settings")
+        await dialog.get_by_label("Your user ID").fill(user)
         await dialog.get_by_label("Tags").fill(tags)
         await dialog.get_by_role("button", name="Continue").click()
 

@@ -102,7 +102,7 @@ async def test_the_keyboard_alone_will_do(filled: ApiClient, opened: Open) -> No
         await gallery.visit(user="ada")
         keys = gallery.page.keyboard
         await keys.press("Tab")
-        await expect(gallery.page.get_by_role("link", name="Skip to the pictures")).to_be_focused()
+        await expect(gallery.page.get_by_role("link", name="Skip to the images")).to_be_focused()
         await keys.press("Enter")
         await keys.press("Tab")
         newest = list(PAINTINGS)[-1]

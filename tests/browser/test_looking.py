@@ -41,20 +41,20 @@ async def fill(depot: ApiClient, *titles: str, **details: Any) -> None:
 
 async def test_an_empty_depot_says_what_to_do(gallery: Gallery) -> None:
     await gallery.visit()
-    await expect(gallery.page.get_by_text("No pictures yet")).to_be_visible()
+    await expect(gallery.page.get_by_text("No images yet")).to_be_visible()
     async with gallery.page.expect_file_chooser():
-        await gallery.page.get_by_role("button", name="Choose pictures").click()
+        await gallery.page.get_by_role("button", name="Choose images").click()
 
 
 async def test_a_long_list_goes_on_as_it_is_scrolled(gallery: Gallery) -> None:
     await fill(gallery.api, *(f"photo {n}" for n in range(110)))
     await gallery.visit()
     assert await gallery.tiles.count() < 110
-    while await gallery.page.get_by_text("110 pictures").count() == 0:
+    while await gallery.page.get_by_text("110 images").count() == 0:
         await gallery.page.keyboard.press("End")
         await gallery.settled()
     assert await gallery.titles() == [f"photo {n}" for n in reversed(range(110))]
-    await expect(gallery.page.get_by_role("button", name="More", exact=True)).to_be_hidden()
+    await expect(gallery.page.get_by_role("button", name="Load more", exact=True)).to_be_hidden()
 
 
 async def test_without_an_observer_a_button_does_it(gallery: Gallery) -> None:
@@ -62,7 +62,7 @@ async def test_without_an_observer_a_button_does_it(gallery: Gallery) -> None:
     await gallery.page.add_init_script("IntersectionObserver.prototype.observe = () => {}")
     await gallery.visit()
     await expect(gallery.tiles).to_have_count(50)
-    await gallery.page.get_by_role("button", name="More", exact=True).click()
+    await gallery.page.get_by_role("button", name="Load more", exact=True).click()
     await expect(gallery.tiles).to_have_count(60)
 
 
@@ -75,7 +75,7 @@ async def test_a_list_that_fails_says_why_and_can_be_asked_for_again(gallery: Ga
     await gallery.visit()
     await expect(gallery.page.get_by_text("A backend does not answer.")).to_be_visible()
     await gallery.page.unroute_all()
-    await gallery.page.get_by_role("button", name="Try again").click()
+    await gallery.page.get_by_role("button", name="Retry").click()
     await expect(gallery.tile("one")).to_be_visible()
 
 
@@ -83,7 +83,7 @@ async def test_filters_are_in_the_address_so_back_forward_and_reload_work(galler
     await fill(gallery.api, "Lake", "Hill", tags=["sunset"])
     await fill(gallery.api, "Lake at night", user_id="eve")
     await gallery.visit()
-    search = gallery.page.get_by_label("Part of the title")
+    search = gallery.page.get_by_label("Search titles")
     await search.fill("lake")
     await expect(gallery.tiles).to_have_count(2)
     await gallery.page.get_by_role("button", name="Filters").click()
@@ -112,7 +112,7 @@ async def test_users_and_dates_filter_too_and_nonsense_is_explained(gallery: Gal
     await gallery.visit("/?user_id=bob")
     assert await gallery.titles() == ["his"]
     await gallery.visit("/?date_to=2001-01-01")
-    await expect(gallery.page.get_by_text("No picture is like that")).to_be_visible()
+    await expect(gallery.page.get_by_text("No images match these filters")).to_be_visible()
     await gallery.page.get_by_role("button", name="Show all").click()
     await expect(gallery.tiles).to_have_count(2)
     await gallery.visit("/?date_from=2026-02-01&date_to=2026-01-01")
@@ -129,10 +129,10 @@ async def test_a_picture_opens_large_and_arrow_keys_lead_on(gallery: Gallery) ->
     await gallery.page.keyboard.press("Enter")
     heading = gallery.viewer.get_by_role("heading")
     await expect(heading).to_have_text("third")
-    await expect(gallery.viewer.get_by_role("button", name="Previous picture")).to_be_hidden()
+    await expect(gallery.viewer.get_by_role("button", name="Previous image")).to_be_hidden()
     await gallery.page.keyboard.press("ArrowRight")
     await expect(heading).to_have_text("second")
-    await gallery.viewer.get_by_role("button", name="Next picture").click()
+    await gallery.viewer.get_by_role("button", name="Next image").click()
     await expect(heading).to_have_text("first")
     await gallery.page.keyboard.press("ArrowLeft")
     await expect(heading).to_have_text("second")
@@ -153,7 +153,7 @@ async def test_arrows_lead_on_past_the_pictures_that_are_loaded(gallery: Gallery
     for n in reversed(range(55)):
         await keys.press("ArrowRight")
         await expect(heading).to_have_text(f"photo {n}")
-    await expect(gallery.viewer.get_by_role("button", name="Next picture")).to_be_hidden()
+    await expect(gallery.viewer.get_by_role("button", name="Next image")).to_be_hidden()
     await keys.press("ArrowRight")
     await expect(heading).to_have_text("photo 0")
     await keys.press("Escape")
@@ -174,9 +174,9 @@ async def test_an_address_far_down_the_list_leads_to_its_own_neighbours(gallery:
     await expect(heading).to_have_text("photo 6")
     await gallery.visit(f"/?{filters}image={images['photo 0']}")
     await expect(heading).to_have_text("photo 0")
-    await gallery.viewer.get_by_role("button", name="Next picture").click()
-    await expect(gallery.viewer.get_by_role("button", name="Next picture")).to_be_hidden()
-    await gallery.viewer.get_by_role("button", name="Previous picture").click()
+    await gallery.viewer.get_by_role("button", name="Next image").click()
+    await expect(gallery.viewer.get_by_role("button", name="Next image")).to_be_hidden()
+    await gallery.viewer.get_by_role("button", name="Previous image").click()
     await expect(heading).to_have_text("photo 1")
     lists = [each.url for each in gallery.requests if "/images?" in each.url]
     assert len(lists) < 60
@@ -191,10 +191,10 @@ async def test_a_page_that_does_not_come_is_told_of_in_the_viewer(gallery: Galle
     await gallery.visit()
     await gallery.look_at("photo 10")
     await gallery.page.route("**/images?*", fail)
-    await gallery.viewer.get_by_role("button", name="Next picture").click()
+    await gallery.viewer.get_by_role("button", name="Next image").click()
     await expect(gallery.viewer.get_by_role("alert")).to_have_text("A backend does not answer.")
     await gallery.page.unroute_all()
-    await gallery.viewer.get_by_role("button", name="Next picture").click()
+    await gallery.viewer.get_by_role("button", name="Next image").click()
     await expect(gallery.viewer.get_by_role("heading")).to_have_text("photo 9")
 
 
@@ -206,7 +206,7 @@ async def test_a_picture_that_was_deleted_elsewhere_says_so(gallery: Gallery) ->
     assert (await gallery.api.delete(f"/images/{images['second']}", {"user_id": "ada"})).status == 200
     await gallery.look_at("third")
     await gallery.page.keyboard.press("ArrowRight")
-    await expect(gallery.viewer.get_by_role("alert")).to_contain_text("There is no image with this id.")
+    await expect(gallery.viewer.get_by_role("alert")).to_contain_text("No image has this ID.")
     await gallery.page.keyboard.press("ArrowRight")
     await expect(gallery.viewer.get_by_role("heading")).to_have_text("first")
     await expect(gallery.viewer.locator("[role=alert]")).to_be_empty()
@@ -229,7 +229,7 @@ async def test_a_picture_has_an_address_and_back_leads_out_of_it(gallery: Galler
 
 async def test_the_address_of_no_picture_says_so(gallery: Gallery) -> None:
     await gallery.visit("/?image=0198c5a5-0000-7000-8000-000000000000")
-    await expect(gallery.viewer.get_by_role("alert")).to_contain_text("There is no image with this id.")
+    await expect(gallery.viewer.get_by_role("alert")).to_contain_text("No image has this ID.")
 
 
 async def test_a_picture_can_be_downloaded_as_it_is(gallery: Gallery) -> None:

@@ -49,7 +49,7 @@ async def test_escape_and_all_that_leads_away_lose_nothing_that_was_typed(galler
     for _ in range(3):
         await gallery.page.keyboard.press("Escape")
     await gallery.viewer.get_by_role("button", name="Close").click()
-    await gallery.viewer.get_by_role("button", name="Previous picture").click()
+    await gallery.viewer.get_by_role("button", name="Previous image").click()
     await expect(gallery.viewer.get_by_role("alert")).to_contain_text("not saved")
     await expect(form.get_by_label("Description")).to_have_value("A long story")
     await gallery.page.go_back()  # what the browser does is not asked about
@@ -97,12 +97,12 @@ async def test_leaving_the_page_asks_where_something_is_not_saved(gallery: Galle
 
 async def test_a_name_that_was_typed_before_escape_is_still_there(gallery: Gallery) -> None:
     await gallery.visit()
-    dialog = gallery.page.get_by_role("dialog", name="Your uploads")
+    dialog = gallery.page.get_by_role("dialog", name="Upload settings")
     for typed in ("ada", ""):
         await gallery.page.locator("#who").click()
-        await expect(dialog.get_by_label("Your user id")).to_have_value("ada" if not typed else "")
+        await expect(dialog.get_by_label("Your user ID")).to_have_value("ada" if not typed else "")
         if typed:
-            await dialog.get_by_label("Your user id").fill(typed)
+            await dialog.get_by_label("Your user ID").fill(typed)
         await gallery.page.keyboard.press("Escape")
         await expect(dialog).to_be_hidden()
 
@@ -117,7 +117,7 @@ async def test_a_delete_of_what_is_gone_already_is_done(gallery: Gallery) -> Non
     async with gallery.page.expect_response("**/images/*") as answered:
         await gallery.page.clock.fast_forward("00:10")
     assert (await answered.value).status == 404
-    await expect(gallery.page.get_by_text("No pictures yet")).to_be_visible()
+    await expect(gallery.page.get_by_text("No images yet")).to_be_visible()
     await expect(gallery.toast).to_be_empty()
 
 
@@ -162,7 +162,7 @@ async def test_a_delete_that_is_not_undone_is_done(gallery: Gallery) -> None:
     await gallery.visit(user="ada")
     await gallery.look_at("Spoiled")
     await gallery.viewer.get_by_role("button", name="Delete").click()
-    await expect(gallery.toast).to_contain_text("“Spoiled” is deleted.")
+    await expect(gallery.toast).to_contain_text("Deleted “Spoiled”.")
     async with gallery.page.expect_response("**/images/*") as answered:
         await gallery.page.clock.fast_forward("00:10")
     assert (await answered.value).status == 200
@@ -185,7 +185,7 @@ async def test_a_delete_that_fails_shows_the_picture_again(gallery: Gallery) -> 
     await gallery.viewer.get_by_role("button", name="Delete").click()
     await expect(gallery.tiles).to_have_count(0)
     await gallery.page.clock.fast_forward("00:10")
-    await expect(gallery.toast).to_contain_text("“Hers” is still there: Only the owner may.")
+    await expect(gallery.toast).to_contain_text("“Hers” was not deleted: Only the owner may.")
     await expect(gallery.tile("Hers")).to_be_visible()
 
 

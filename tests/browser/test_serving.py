@@ -14,7 +14,7 @@ from tests.api.conftest import lambda_on_local
 from tests.api.gateway import http_event
 from tests.browser.conftest import Clock, aws_service, local_service
 
-PAGE = Path(__file__).parents[2] / "service" / "page"
+PAGE = Path(__file__).parents[2] / "service" / "web" / "gallery"
 FILES = ["/", *(f"/page/{name}" for name in page_files() if name != "index.html")]
 
 

@@ -104,7 +104,7 @@ async def test_what_is_no_picture_is_refused_in_words(gallery: Gallery) -> None:
     )
     await expect(gallery.row("notes.txt")).to_contain_text("not a JPEG, PNG, GIF, WebP or AVIF")
     await expect(gallery.row("broken.jpg")).to_contain_text("truncated")
-    await expect(gallery.row("large.jpg")).to_contain_text("10,485,760 bytes")
+    await expect(gallery.row("large.jpg")).to_contain_text("the limit is 10 MiB")
     await expect(gallery.page.get_by_text("0 of 3 uploaded, 3 failed")).to_be_visible()
     assert not [each for each in gallery.requests if each.method == "POST" and "notes" in (each.post_data or "")]
 
@@ -130,7 +130,7 @@ async def test_an_upload_that_breaks_off_half_way_is_sent_again(depot: ApiClient
         await page.visit(user="ada")
         relay.cut_after = len(data) // 2
         await page.choose(photo_file("far.jpg", data))
-        await expect(page.row("far.jpg")).to_contain_text("The connection broke off.")
+        await expect(page.row("far.jpg")).to_contain_text("The connection was lost.")
         assert (await depot.page())["count"] == 0
         relay.cut_after = None
         await page.row("far.jpg").get_by_role("button", name="Retry").click()
@@ -175,7 +175,7 @@ async def test_a_link_that_is_refused_for_good_fails_the_upload_until_it_is_retr
     await gallery.visit(user="ada")
     await gallery.page.route(TO_STORAGE, spoil)
     await gallery.choose(photo_file("one.jpg", photo("")))
-    await expect(gallery.row("one.jpg")).to_contain_text("The storage refused the file (403).")
+    await expect(gallery.row("one.jpg")).to_contain_text("The storage rejected the file (status 403).")
     assert len(transfers(gallery.requests)) == 2  # once by another link, and no oftener
     await gallery.page.unroute_all()
     await gallery.page.get_by_role("button", name="Retry one.jpg").click()

@@ -32,7 +32,7 @@ async def test_what_the_page_on_aws_says_sets_the_backend_up(
     script = script.replace("my-pictures", "pictures-of-the-aws-page")
     finished = await typed(script, tmp_path, **emulator.sdk_environment)
     assert "FAILED" not in finished.out
-    assert "made bucket pictures-of-the-aws-page" in finished.out
+    assert "set up bucket pictures-of-the-aws-page" in finished.out
 
 
 def beside_sqlite(script: str, emulator: Emulator) -> str:
@@ -49,7 +49,7 @@ async def test_what_the_page_says_of_s3_beside_sqlite_sets_it_up(
 ) -> None:
     finished = await typed(beside_sqlite(script, emulator), tmp_path)
     assert "FAILED" not in finished.out
-    assert "made bucket pictures-beside-sqlite" in finished.out
+    assert "set up bucket pictures-beside-sqlite" in finished.out
     assert "table" not in finished.out
 
 
@@ -120,7 +120,7 @@ async def test_what_the_page_on_lists_says_takes_a_table_over(
 ) -> None:
     names = {f"PIXDEPOT_{name}": f"lists-page-{name[:5].lower()}" for name in ("BUCKET", "TABLE", "INDEX_TABLE")}
     finished = await typed(script, tmp_path, PIXDEPOT_BACKEND="aws", **names, **emulator.sdk_environment)
-    assert "0 images indexed, 0 taken over, 0 refused" in finished.out
+    assert "0 images indexed, 0 imported, 0 rejected" in finished.out
 
 
 @runs("docs/identity.md")

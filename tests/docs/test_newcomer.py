@@ -39,7 +39,7 @@ async def test_a_newcomer_sees_a_picture(
         context = await chromium.new_context()
         gallery = Gallery(await context.new_page(), server.api, "")
         await gallery.visit()
-        await expect(gallery.page.get_by_text("Drop some anywhere on this page")).to_be_visible()
+        await expect(gallery.page.get_by_text("Drop files anywhere on this page")).to_be_visible()
         await gallery.drop(photo_file("At the lake.jpg", landscape((1200, 800), seed=7)))
         await gallery.answer_who("ada")
         await expect(gallery.tile("At the lake")).to_be_visible()

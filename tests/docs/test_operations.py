@@ -122,8 +122,8 @@ async def test_a_lost_database_is_rebuilt_as_the_page_says(script: str, tmp_path
     (tmp_path / "data" / "pixdepot.db").unlink()
     recovered = await typed(script.replace("pixdepot-data", "data"), tmp_path)
     assert recovered.out.splitlines() == [
-        "3 images to be recovered, 0 there already, 0 deleted, 0 without an owner, 0 damaged",
-        "3 images recovered, 0 there already, 0 deleted, 0 without an owner, 0 damaged",
+        "3 images to be recovered, 0 already in the database, 0 deleted, 0 without an owner, 0 damaged",
+        "3 images recovered, 0 already in the database, 0 deleted, 0 without an owner, 0 damaged",
     ]
     async with serving(tmp_path) as server:
         assert [said(each) for each in await server.api.walk()] == [said(each) for each in before]

@@ -179,7 +179,7 @@ def test_other_gateways_decode_for_any_client(handler: ApiHandler, event: Event,
 def test_a_view_past_the_limit_says_why_it_has_no_picture(handler: ApiHandler, event: Event, large: str) -> None:
     view = json.loads(call(handler, event("GET", f"{BASE_URL}/images/{large}", {}, b""))["body"])
     assert view["image_data"] is None
-    assert "use the url" in view["image_data_omitted"]
+    assert "use `url`" in view["image_data_omitted"]
     assert view["metadata"]["image_id"] == large
 
 

@@ -76,7 +76,7 @@ async def test_a_webp_of_48_megapixels_is_to_be_tried_again_and_the_log_says_wha
 ) -> None:
     image_id = await functions.arrived(TOO_LARGE.data, "image/webp")
     for _ in range(3):  # as often as Lambda tries
-        with pytest.raises(FunctionError, match="Decoding this picture takes") as raised:
+        with pytest.raises(FunctionError, match="Decoding this image takes") as raised:
             await functions.events.invoke(shapes.s3(f"uploads/{image_id}"))
         assert raised.value.kind == "Unavailable"
         assert await functions.state(image_id) == "pending"

@@ -57,7 +57,7 @@ async def test_the_help_of_serve_tells_every_setting(tmp_path: Path) -> None:
         ("PIXDEPOT_TYPO", "1", "PIXDEPOT_TYPO is not a setting"),
         ("PIXDEPOT_MAX_PIXEL", "1", "Did you mean PIXDEPOT_MAX_PIXELS?"),
         ("PIXDEPOT_PUBLIC_URL", "https://", "PIXDEPOT_PUBLIC_URL takes an http:// or https:// URL with a host"),
-        ("PIXDEPOT_PUBLIC_URL", "https://host/?a=b", "PIXDEPOT_PUBLIC_URL takes a URL without a query"),
+        ("PIXDEPOT_PUBLIC_URL", "https://host/?a=b", "PIXDEPOT_PUBLIC_URL must be a URL without a query"),
     ],
 )
 @pytest.mark.parametrize("command", ["serve", "sweep"])
@@ -95,7 +95,7 @@ async def test_a_directory_that_cannot_be_used_is_told_in_a_line(tmp_path: Path,
 async def test_a_port_that_does_not_exist_is_told_in_a_line(tmp_path: Path, command: str, port: str) -> None:
     refused = await run(PIXDEPOT, command, "--port", port, directory=tmp_path)
     assert refused.code == 2
-    assert refused.error == f"Error: --port takes a port from 0 to 65535, not {port}.\n"
+    assert refused.error == f"Error: --port must be a port from 0 to 65535, not {port}.\n"
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ async def test_a_data_directory_in_which_something_else_lies_is_told_in_a_line(t
     assert refused.code == 1
     assert refused.error.count("\n") == 1
     assert str(place) in refused.error
-    assert "Set PIXDEPOT_DATA_DIR (or --data) to a directory that this user may write to." in refused.error
+    assert "Set PIXDEPOT_DATA_DIR (or --data) to a directory that this user can write to." in refused.error
 
 
 async def test_a_server_starts_beside_a_service_of_its_name(tmp_path: Path) -> None:
@@ -285,7 +285,7 @@ async def test_on_a_terminal_reconcile_changes_nothing_unless_it_is_told_to(tmp_
     code, shown = await typist.on_terminal("reconcile --data data")
     assert code == 0
     assert "1 orphans found" in shown
-    assert "use --apply" in shown
+    assert "Use --apply" in shown
     assert orphan.exists()
     code, shown = await typist.on_terminal("reconcile --data data --apply")
     assert "1 orphans quarantined" in shown

@@ -131,8 +131,8 @@ async def test_objects_on_another_file_system_are_refused_at_the_start(other: st
     assert ended.code == 1
     assert ended.error == (
         f"Error: {tmp_path / 'data'} cannot be used for data: "
-        "objects/ and tmp/ of the data directory are on different file systems: put them on one. "
-        "Set PIXDEPOT_DATA_DIR (or --data) to a directory that this user may write to.\n"
+        "objects/ and tmp/ in the data directory are on different file systems: put them on one. "
+        "Set PIXDEPOT_DATA_DIR (or --data) to a directory that this user can write to.\n"
     )
 
 
@@ -142,5 +142,5 @@ async def test_a_read_only_data_directory_is_refused_at_the_start(tmp_path: Path
     assert ended.code == 1
     assert ended.error == (
         f"Error: {disk.place / 'objects'} cannot be used for data: Read-only file system. "
-        "Set PIXDEPOT_DATA_DIR (or --data) to a directory that this user may write to.\n"
+        "Set PIXDEPOT_DATA_DIR (or --data) to a directory that this user can write to.\n"
     )

@@ -139,9 +139,9 @@ async def on_aws(directory: Path, account: Account) -> AsyncIterator[Place]:
                 if proxy is storage:
                     # What is left for sweep is told with where nothing answers, and nothing else of the URL.
                     assert (await api.delete(f"/images/{image['image_id']}", {"user_id": USER})).status == 200
-                    told = [line for line in server.log.splitlines() if "is left for sweep" in line]
+                    told = [line for line in server.log.splitlines() if "sweep will retry" in line]
                     assert told
-                    assert all(f"No answer from {storage.url} (" in line for line in told)
+                    assert all(f"No response from {storage.url} (" in line for line in told)
                 await proxy.resume()
             database.throttling = "ValidationException"  # as if a program of ours had a mistake
             assert (await api.upload(DATA, user_id=USER)).outcome == (500, "internal_error")

@@ -23,7 +23,7 @@ async def refused(server: Server, limit: str) -> None:
     answer = await server.api.upload(LARGE.data, filename=LARGE.filename)
     assert answer.outcome == (503, "unavailable"), answer.body
     assert answer.headers["Retry-After"]
-    told = rf"Decoding this picture takes [0-9,]+ MiB of memory: the server has [0-9]+ MiB for it, .*{limit}"
+    told = rf"Decoding this image takes [0-9,]+ MiB of memory: the server has [0-9]+ MiB available .*{limit}"
     assert re.match(told, answer.json["detail"])
     assert "too little memory for a picture" in server.log
     async with clients() as session:

@@ -184,7 +184,7 @@ async def test_one_download_that_fails_stops_no_other(server: Server, pixdepot: 
 async def test_several_images_need_a_directory(pixdepot: Typist) -> None:
     finished = await pixdepot("get one two --to copy.jpg")
     assert finished.code == 2
-    assert "a directory that is there" in finished.error
+    assert "name an existing directory" in finished.error
 
 
 async def test_a_download_on_a_terminal_draws_bars(server: Server, pixdepot: Typist) -> None:
@@ -211,7 +211,7 @@ async def test_what_is_said_about_an_image_is_changed(server: Server, pixdepot: 
 @pytest.mark.parametrize(
     ("line", "code", "told"),
     [
-        ("edit {} --user ME", 2, "Say what to change"),
+        ("edit {} --user ME", 2, "Nothing to change"),
         ("edit {} --user nobody --title Theirs", 1, "403 forbidden"),
         ("edit {} --user ME --title ' '", 1, "400 invalid_request"),
         ("edit nothing --user ME --title New", 1, "404 not_found"),
@@ -246,7 +246,7 @@ async def test_on_a_terminal_it_asks_first(
 ) -> None:
     image_id = await uploaded(server, pixdepot)
     ended, shown = await pixdepot.on_terminal(f"rm {image_id} --user ME", answer or "\n")
-    assert f"Delete {image_id} for good? [y/N]" in shown
+    assert f"Permanently delete {image_id}? [y/N]" in shown
     assert ended == code
     assert len(await pixdepot.told("ls --user ME")) == left
 

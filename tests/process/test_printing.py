@@ -78,7 +78,7 @@ async def test_work_on_a_terminal_is_shown_as_a_bar_which_is_gone_when_it_is_don
     code, shown = await typist.on_terminal("variants")
     assert code == 0
     assert "━" in shown
-    assert shown.rstrip().endswith("1 images looked at, 0 outdated")
+    assert shown.rstrip().endswith("1 images checked, 0 outdated")
 
 
 async def test_the_reader_of_results_may_have_enough(pixdepot: Typist, server: Server) -> None:

@@ -23,13 +23,13 @@ async def test_many_uploads_leave_a_line_for_each_and_no_bars(server: Server, pi
     write(pixdepot.directory, *(f"in/{number:03}.jpg" for number in range(MANY)))
     code, lines = await pixdepot.on_screen("upload in --user ME")
     assert code == 0
-    assert without("uploaded  in/", lines) == [f"{MANY} uploaded, 0 there already, 0 failed"]
+    assert without("uploaded  in/", lines) == [f"{MANY} uploaded, 0 already stored, 0 failed"]
     assert len(set(lines)) == len(lines) == MANY + 1
     code, lines = await pixdepot.on_screen("upload in missing.jpg --user ME")
     assert code == 1
-    assert without("there     in/", lines) == [
+    assert without("exists    in/", lines) == [
         "failed    missing.jpg  No such file or directory",
-        f"0 uploaded, {MANY} there already, 1 failed",
+        f"0 uploaded, {MANY} already stored, 1 failed",
     ]
     assert len(set(lines)) == len(lines) == MANY + 2
 
@@ -46,8 +46,8 @@ async def test_many_downloads_leave_a_line_for_each_and_no_bars(server: Server, 
 @pytest.mark.parametrize(
     ("line", "last"),
     [
-        ("variants --data data", "5 images looked at, 0 outdated"),
-        ("reindex --data data", "0 images indexed, 0 taken over, 0 refused"),
+        ("variants --data data", "5 images checked, 0 outdated"),
+        ("reindex --data data", "0 images indexed, 0 imported, 0 rejected"),
     ],
 )
 async def test_upkeep_leaves_its_result_and_no_bars(tmp_path: Path, line: str, last: str) -> None:
@@ -67,8 +67,8 @@ async def test_what_is_logged_meanwhile_stands_above_the_bars(tmp_path: Path) ->
     text = "".join(lines)
     assert code == 1
     assert BAR not in text
-    assert [text.count(f"the variants of image {each} stay as they are") for each in ids] == [1] * len(ids)
-    assert lines[-1] == "20 images looked at, 0 made anew, 20 failed"
+    assert [text.count(f"variants of image {each} not rebuilt") for each in ids] == [1] * len(ids)
+    assert lines[-1] == "20 images checked, 0 rebuilt, 20 failed"
 
 
 # ---------------------------------------------------------------- what a terminal cannot show
@@ -130,5 +130,5 @@ async def test_what_is_typed_in_another_encoding_is_refused_not_left_out(
 ) -> None:
     finished = await run(PIXDEPOT, *words, "caf\udce9", directory=pixdepot.directory, PIXDEPOT_URL=server.url)
     assert finished.code == 2
-    assert "It is not UTF-8." in finished.error
+    assert "The value is not valid UTF-8." in finished.error
     assert finished.out == ""

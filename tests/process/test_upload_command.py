@@ -54,10 +54,10 @@ async def test_a_directory_is_uploaded_with_all_that_is_below_it(server: Server,
 async def test_a_second_run_sends_only_what_is_not_there(server: Server, pixdepot: Typist) -> None:
     write(pixdepot.directory, "in/a.jpg", "in/b.jpg")
     first = await pixdepot("upload in --user ME")
-    assert (first.code, first.error) == (0, "2 uploaded, 0 there already, 0 failed\n")
+    assert (first.code, first.error) == (0, "2 uploaded, 0 already stored, 0 failed\n")
     write(pixdepot.directory, "in/a.jpg", "in/b.jpg", "in/c.jpg")
     second = await pixdepot("upload in --user ME --json")
-    assert (second.code, second.error) == (0, "1 uploaded, 2 there already, 0 failed\n")
+    assert (second.code, second.error) == (0, "1 uploaded, 2 already stored, 0 failed\n")
     assert outcomes(documents(second)) == {"in/a.jpg": "there", "in/b.jpg": "there", "in/c.jpg": "uploaded"}
     ids = {each["image_id"] for each in await images(server, pixdepot.user)}
     assert ids == {each["image_id"] for each in documents(second)}
@@ -113,7 +113,7 @@ async def test_one_that_fails_stops_nothing_and_is_told_of(server: Server, pixde
     (pixdepot.directory / "in/cut.jpg").write_bytes(picture(noise=True)[:-500])
     (pixdepot.directory / "notes.txt").write_text("no picture")
     finished = await pixdepot("upload in/cut.jpg missing.jpg notes.txt 'nothing/*.jpg' in --user ME --json")
-    assert (finished.code, finished.error) == (1, "2 uploaded, 0 there already, 4 failed\n")
+    assert (finished.code, finished.error) == (1, "2 uploaded, 0 already stored, 4 failed\n")
     failed = {each["path"]: each["error"] for each in documents(finished) if each["outcome"] == "failed"}
     assert failed["missing.jpg"] == failed["nothing/*.jpg"] == "No such file or directory"
     assert "422 invalid_image" in failed["in/cut.jpg"]
@@ -136,10 +136,10 @@ async def test_what_is_no_file_is_passed_over_in_a_directory_and_told_of(pixdepo
             finished = await pixdepot(f"{line} --json")
             told = set(finished.error.splitlines())
             assert told >= {
-                "passed over  in/pipe.jpg: it is a named pipe",
-                "passed over  in/null.jpg: it is a device",
-                "passed over  in/socket.jpg: it is a socket",
-                "passed over  in/deeper/back: it is a link to a directory",
+                "skipped  in/pipe.jpg: it is a named pipe",
+                "skipped  in/null.jpg: it is a device",
+                "skipped  in/socket.jpg: it is a socket",
+                "skipped  in/deeper/back: it is a link to a directory",
             }
             sent = {path for path, outcome in outcomes(documents(finished)).items() if outcome != "failed"}
             assert sent == {"in/a.jpg", "in/deeper/b.jpg"}
@@ -266,7 +266,7 @@ async def test_on_a_terminal_bars_are_drawn_and_elsewhere_none(pixdepot: Typist)
     write(pixdepot.directory, "in/a.jpg", "in/b.jpg")
     code, shown = await pixdepot.on_terminal("upload in --user ME")
     assert code == 0
-    for told in ("All", "a.jpg", "━", "2 uploaded, 0 there already, 0 failed", "\x1b["):
+    for told in ("All", "a.jpg", "━", "2 uploaded, 0 already stored, 0 failed", "\x1b["):
         assert told in shown
     code, shown = await pixdepot.on_terminal("upload in --user ME --json")
     assert shown.count('"outcome": "there"') == 2
@@ -281,7 +281,7 @@ async def test_on_a_terminal_bars_are_drawn_and_elsewhere_none(pixdepot: Typist)
         ("upload", 2, "Missing argument 'PATH...'"),
         ("upload a.jpg --at-once 0", 2, "'--at-once'"),
         ("upload a.jpg --url nowhere", 2, "http or https URL"),
-        ("upload a.jpg --token not.a-token", 2, "say it with --user"),
+        ("upload a.jpg --token not.a-token", 2, "set it with --user"),
         ("upload a.jpg --url http://127.0.0.1:9", 1, "127.0.0.1 cannot be reached"),
     ],
 )

@@ -187,7 +187,7 @@ def test_an_empty_value_counts_as_not_set(name: str) -> None:
     ],
 )
 def test_a_value_that_cannot_be_meant_is_refused_by_its_name(name: str, text: str) -> None:
-    with pytest.raises(SettingsError, match=f"^PIXDEPOT_{name.upper()} takes "):
+    with pytest.raises(SettingsError, match=f"^PIXDEPOT_{name.upper()} must be "):
         read(**{name: text})
 
 

@@ -30,7 +30,7 @@ def without_location(data: Bytes, content_type: str) -> bytes:
         raise
     except Exception as damage:
         raise InvalidImage(
-            "The location cannot be removed: the picture's metadata is damaged. "
+            "The location cannot be removed: the image's metadata is damaged. "
             "Remove the metadata first, or upload with strip_location false."
         ) from damage
 

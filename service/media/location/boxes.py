@@ -154,10 +154,10 @@ class _File:
             if item not in kinds:
                 continue
             if method >= len(origins):
-                raise InvalidImage("The location cannot be removed: metadata of the AVIF is made of other items.")
+                raise InvalidImage("The location cannot be removed: the AVIF's metadata refers to other items.")
             parts[item] = [origins[method][start : start + size] for start, size in extents]
         if sum(len(part) for each in parts.values() for part in each) > len(self._view):
-            raise InvalidImage("The location cannot be removed: metadata of the AVIF overlaps.")
+            raise InvalidImage("The location cannot be removed: the AVIF's metadata items overlap.")
         for item, each in parts.items():
             rewrite(each, _CLEANERS[kinds[item]], self._effort)
 

@@ -62,8 +62,8 @@ def without_places(block: bytes, effort: Effort) -> bytes:
     clean = prefix + _tiff(block[len(prefix) :], effort)
     if exif_orientation(clean) != exif_orientation(block):
         raise InvalidImage(
-            "The location cannot be removed: the EXIF has more entries than a camera writes. "
-            "Remove the EXIF first, or upload with strip_location false."
+            "The location cannot be removed: the EXIF metadata has too many entries. "
+            "Remove the EXIF metadata first, or upload with strip_location false."
         )
     return clean
 

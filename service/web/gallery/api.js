@@ -9,7 +9,7 @@ const LONGEST_WAIT = 30; // seconds
 /** The service has refused: `message` says why, for people. */
 export class Problem extends Error {
   constructor(status, document = {}) {
-    super(explanation(document) || `The service answered ${status}.`);
+    super(explanation(document) || `The server returned status ${status}.`);
     this.status = status;
     this.code = document.code;
   }
@@ -94,7 +94,7 @@ async function answer(path, options) {
     return await fetch(new URL(path, ROOT), options);
   } catch (error) {
     if (options.signal?.aborted) throw error;
-    throw new Unreachable("The service cannot be reached.");
+    throw new Unreachable("The server cannot be reached.");
   }
 }
 

@@ -55,7 +55,7 @@ export function askToken(reason) {
 
 async function token(reason) {
   const { token: field } = signIn.querySelector("form").elements;
-  signIn.querySelector("#why").textContent = identity.token ? reason.message : "This depot asks who you are.";
+  signIn.querySelector("#why").textContent = identity.token ? reason.message : "This server requires a token.";
   field.value = "";
   const confirmed = await asked(signIn);
   if (confirmed) identity.token = field.value.trim();

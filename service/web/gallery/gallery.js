@@ -132,13 +132,13 @@ export class Gallery extends EventTarget {
       const page = await listImages(this.#filters, this.#cursor, loading.signal);
       for (const image of page.images) if (!this.#tiles.has(image.image_id)) this.#add(image, null);
       this.#cursor = page.next_cursor;
-      this.#more.textContent = "More";
+      this.#more.textContent = "Load more";
       this.#more.hidden = !this.#cursor;
       this.#settle();
     } catch (problem) {
       if (loading.signal.aborted) return false;
       this.#say(problem.message, true);
-      this.#more.textContent = "Try again";
+      this.#more.textContent = "Retry";
       this.#more.hidden = false;
       return false;
     } finally {
@@ -157,8 +157,8 @@ export class Gallery extends EventTarget {
 
   #settle() {
     const count = this.#shown().length;
-    const end = this.#cursor ? " so far" : "";
-    this.#say(count ? `${count} ${count === 1 ? "picture" : "pictures"}${end}` : "");
+    const end = this.#cursor ? " loaded" : "";
+    this.#say(count ? `${count} ${count === 1 ? "image" : "images"}${end}` : "");
     const filtered = Object.keys(this.#filters).length > 0;
     const empty = document.querySelector("#empty");
     empty.hidden = count > 0 || Boolean(this.#cursor);

@@ -128,7 +128,7 @@ viewer.addEventListener("delete", async ({ detail: image }) => {
   viewer.close();
   gallery.hide(id);
   gallery.focus(near);
-  if (await toast(`“${image.title}” is deleted.`, "Undo")) {
+  if (await toast(`Deleted “${image.title}”.`, "Undo")) {
     deleting.delete(id);
     gallery.hide(id, false);
     gallery.focus(id);
@@ -143,7 +143,7 @@ viewer.addEventListener("delete", async ({ detail: image }) => {
   } catch (problem) {
     if (problem.status === 404) return gallery.forget(id); // somebody else was first
     gallery.hide(id, false);
-    toast(`“${image.title}” is still there: ${problem.message}`);
+    toast(`“${image.title}” was not deleted: ${problem.message}`);
   }
 });
 
@@ -212,7 +212,7 @@ addEventListener(
 // ---------------------------------------------------------------- who looks, and whether anyone answers
 
 function tell() {
-  $("#who span").textContent = identity.user || "Who are you?";
+  $("#who span").textContent = identity.user || "Set your name";
   $("#sign-out").hidden = !identity.token;
 }
 
@@ -226,7 +226,7 @@ $("#sign-out").addEventListener("click", () => {
   location.reload();
 });
 
-const offline = () => ($("#offline").textContent = navigator.onLine ? "" : "You are offline. Uploads go on when you are back.");
+const offline = () => ($("#offline").textContent = navigator.onLine ? "" : "You are offline. Uploads resume when you are online again.");
 addEventListener("offline", offline);
 addEventListener("online", offline);
 

@@ -75,7 +75,7 @@ export class Upload extends EventTarget {
     let status = await this.#attempt(signal);
     if (status === 403) status = await this.#attempt(signal); // it had expired: once more, by a new link
     if (status >= 300 && status !== THERE_ALREADY) {
-      throw new Problem(status, { detail: `The storage refused the file (${status}).` });
+      throw new Problem(status, { detail: `The storage rejected the file (status ${status}).` });
     }
     this.#sent = true;
   }
@@ -165,7 +165,7 @@ function put({ method, url, headers }, file, signal, onProgress) {
     for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
     request.upload.onprogress = ({ loaded, total }) => onProgress(total ? loaded / total : 0);
     request.onload = () => resolve(request.status);
-    request.onerror = () => reject(new Unreachable("The connection broke off."));
+    request.onerror = () => reject(new Unreachable("The connection was lost."));
     request.onabort = () => reject(signal.reason);
     signal.addEventListener("abort", () => request.abort(), { once: true });
     request.send(file);

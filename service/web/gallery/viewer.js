@@ -147,7 +147,7 @@ export class Viewer extends EventTarget {
 
   #mayLeave() {
     if (!this.#isChanged()) return true;
-    this.complain("Your changes are not saved yet: save or cancel them.");
+    this.complain("Your changes are not saved: save or cancel them.");
     return false;
   }
 
@@ -155,7 +155,7 @@ export class Viewer extends EventTarget {
   #keep() {
     if (!this.#isChanged()) return;
     this.#drafts.set(this.image.image_id, typed());
-    toast(`Your changes to “${this.image.title}” are not saved. They are here when you open it again.`);
+    toast(`Your changes to “${this.image.title}” are not saved. To continue editing, open it again.`);
   }
 
   #edit(editing, focus = true) {

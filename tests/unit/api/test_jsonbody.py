@@ -203,7 +203,7 @@ class TestPicture:
     def test_is_refused_for_a_reason_given_at_its_field(self) -> None:
         with pytest.raises(InvalidBase64) as refusal:
             read([with_picture(b"%%%%%%%%")])
-        assert refusal.value.errors == {"image_data": ["It has characters that are not base64."]}
+        assert refusal.value.errors == {"image_data": ["It contains characters that are not base64."]}
         assert "%" not in refusal.value.detail
 
     def test_is_refused_before_the_rest_arrives(self) -> None:

@@ -34,7 +34,7 @@ def refusal(code: str, message: str = "") -> ClientError:
         (refusal("SlowDown"), ["HeadBucket was refused: SlowDown. "]),
         (
             EndpointConnectionError(endpoint_url="http://s3.internal:9000/bucket/key?X-Amz-Signature=abc"),
-            ["No answer from http://s3.internal:9000 (EndpointConnectionError). ", "PIXDEPOT_S3_ENDPOINT_URL"],
+            ["No response from http://s3.internal:9000 (EndpointConnectionError). ", "PIXDEPOT_S3_ENDPOINT_URL"],
         ),
         (ConnectTimeoutError(endpoint_url="https://s3.example/b"), ["https://s3.example (ConnectTimeoutError). "]),
         (NoCredentialsError(), ["set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"]),
@@ -50,8 +50,8 @@ def test_a_refusal_is_told_with_its_cause_and_the_setting(error: Exception, word
 
 
 def test_only_operators_are_told_the_cause() -> None:
-    error = Unavailable("A backend does not answer.", cause="No answer from http://s3.internal:9000.")
-    assert told(error) == "A backend does not answer. No answer from http://s3.internal:9000."
+    error = Unavailable("A backend is unavailable.", cause="No response from http://s3.internal:9000.")
+    assert told(error) == "A backend is unavailable. No response from http://s3.internal:9000."
     answer = problem(error, "0123456789abcdef")
-    assert b"A backend does not answer." in answer.body
+    assert b"A backend is unavailable." in answer.body
     assert b"internal" not in answer.body

@@ -108,7 +108,7 @@ def test_every_cause_that_an_operator_can_remove_is_named(number: int) -> None:
     with pytest.raises(Unavailable) as failure, translated("store an object"):
         raise OSError(number, os.strerror(number), "/a/path")
     assert failure.value.status == 503
-    assert failure.value.detail != "The data directory does not work."
+    assert failure.value.detail != "The data directory is unusable."
     assert "/a/path" not in failure.value.detail
 
 
@@ -218,7 +218,7 @@ async def test_a_file_system_without_hard_links_is_refused_at_the_start(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "link", link)
-    with pytest.raises(SettingsError, match=f"{tmp_path} cannot be used for data.* no hard links"):
+    with pytest.raises(SettingsError, match=f"{tmp_path} cannot be used for data.* not support.* hard links"):
         async with open_service(Settings(data_dir=tmp_path)):
             pass
     assert temporary_files(tmp_path) == []

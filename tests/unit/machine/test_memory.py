@@ -90,8 +90,8 @@ async def test_one_that_takes_more_waits_for_a_server_with_as_much_memory_as_it_
     with pytest.raises(Unavailable) as refused:
         await Inspector(Settings(), Limit(128 * MIB, "a test")).inspected(PHOTO)
     told = re.fullmatch(
-        r"Decoding this picture takes 58 MiB of memory: the server has \d+ MiB for it, of 128 MiB \(a test\)\. "
-        r"Send a picture of fewer pixels, or give the server at least (\d+) MiB\.",
+        r"Decoding this image takes 58 MiB of memory: the server has \d+ MiB available of 128 MiB \(a test\)\. "
+        r"Send an image with fewer pixels, or give the server at least (\d+) MiB\.",
         refused.value.detail,
     )
     assert told, refused.value.detail

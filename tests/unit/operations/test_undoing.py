@@ -78,7 +78,7 @@ async def test_what_fails_is_told_and_keeps_nothing_else_from_its_turn(caplog: p
         for n in range(30):
             await undoing.delete(depot_with(store), f"{n}")
     assert len(store.asked) == 30
-    assert caplog.text.count("something is left for sweep: OSError") == 30
+    assert caplog.text.count("cleanup of a request failed; sweep will retry: OSError") == 30
 
 
 async def test_an_operation_that_is_cut_off_is_cleaned_up_all_the_same(tmp_path: Path) -> None:

@@ -167,7 +167,7 @@ def test_no_secret_is_logged_wherever_it_stands(text: str, log: logging.Logger) 
         "a backend does not answer: EndpointConnectionError",
         "CopyObject: NoSuchBucket",
         "What? It is well; the signature does not match.",
-        "image 0199-aa is not taken over: The picture cannot be decoded.",
+        "image 0199-aa not imported: The image cannot be decoded.",
         'File "/srv/service/operations/images.py", line 12, in upload',
         f"{HOST}/images/1/original",
     ],
