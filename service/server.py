@@ -93,23 +93,22 @@ _REMEDIES = {
 }
 
 
-def check_exposure(settings: Settings, host: str) -> None:
-    """Raise SettingsError if the server would accept any user from the network without authentication."""
+def is_exposed(settings: Settings, host: str) -> bool:
+    """Return whether the server would accept any user from the network without authentication."""
     try:
         loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         loopback = False
-    if settings.auth == "open" and not loopback and not settings.allow_open_auth:
+    return settings.auth == "open" and not loopback
+
+
+def check_exposure(settings: Settings, host: str) -> None:
+    """Raise SettingsError if the server is exposed, unless PIXDEPOT_ALLOW_OPEN_AUTH permits it."""
+    if is_exposed(settings, host) and not settings.allow_open_auth:
         raise SettingsError(
             f"Without tokens, everyone who can reach {host} can upload and delete as any user. Listen on "
             "127.0.0.1, or require tokens (PIXDEPOT_AUTH=jwt). In a container, publish the port on loopback only "
             "(-p 127.0.0.1:8080:8080) and set PIXDEPOT_ALLOW_OPEN_AUTH=1."
-        )
-    if settings.auth == "open" and not loopback:
-        logger.warning(
-            "Open auth on %s: everyone who can reach this port can upload and delete as any user. In a container, "
-            "publish it on loopback only (-p 127.0.0.1:8080:8080), or require tokens (PIXDEPOT_AUTH=jwt).",
-            host,
         )
 
 
@@ -124,6 +123,13 @@ async def serve(settings: Settings, host: str, port: int, started: Callable[[str
     descriptors.quieten_accept(asyncio.get_running_loop())
     stop = asyncio.Event()
     with contextlib.closing(listen(host, port)) as listening:
+        if is_exposed(settings, host):
+            logger.warning(
+                "Open auth on %s: everyone who can reach this port can upload and delete as any user. In a "
+                "container, publish it on loopback only (-p 127.0.0.1:8080:8080), or require tokens "
+                "(PIXDEPOT_AUTH=jwt).",
+                host,
+            )
         async with open_service(settings) as runtime, answering(runtime.api, listening):
             for each in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(each, stop.set)

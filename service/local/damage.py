@@ -31,6 +31,11 @@ class Damage:
         self._path = path
         self._seen = ""
 
+    @property
+    def is_known(self) -> bool:
+        """Return whether damage was seen, and no check has found it repaired."""
+        return bool(self._seen)
+
     def unavailable(self, error: sqlite3.DatabaseError) -> Unavailable:
         """Return the error to raise for SQLite's error, and remember damage. Re-raise programming errors."""
         if isinstance(error, _OUR_FAULT):

@@ -28,6 +28,10 @@ class Recent:
             self._task.add_done_callback(self._ended)
         await asyncio.shield(self._task)
 
+    def expire(self) -> None:
+        """Make the check again for whoever asks next, because something has happened since."""
+        self._good_until = 0.0
+
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is None:
             self._good_until = task.get_loop().time() + _SECONDS

@@ -355,6 +355,8 @@ class SqliteRepository:
 
         Known damage is remembered until it is repaired.
         """
+        if self._damage.is_known:
+            self._checked.expire()
         await self._checked()
 
     async def _check(self) -> None:

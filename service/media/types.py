@@ -6,7 +6,6 @@ All uploads use this table. The bytes decide the format (`sniff`). The client's 
 
 from collections.abc import Mapping
 from mimetypes import MimeTypes
-from pathlib import PurePath
 from types import MappingProxyType
 
 from service.domain.errors import TypeMismatch
@@ -73,9 +72,15 @@ def declared_type(content_type: str | None, filename: str | None = None) -> str 
     """
     plain = (content_type or "").partition(";")[0].strip().lower()
     known = _ALIASES.get(plain, plain if plain in _OTHER_TYPES else None)
-    if filename is not None and known == _BY_EXTENSION.get(PurePath(filename).suffix.lower()):
+    if filename is not None and known == _BY_EXTENSION.get(_extension(filename)):
         return None
     return known
+
+
+def _extension(filename: str) -> str:
+    """Return what follows the last dot of a file name, with the dot and in lower case; "" if there is no dot."""
+    _, dot, ending = filename.rpartition(".")
+    return f".{ending.lower()}" if dot else ""
 
 
 def check_declared(picture_type: str, content_type: str | None) -> None:
@@ -93,8 +98,7 @@ def download_name(filename: str, picture_type: str) -> str:
     image uploaded as `page.html` as a web page.
     """
     name = filename.rstrip(". ")  # Windows drops them, and would see another extension
-    stem, dot, ending = name.rpartition(".")
-    extension = f".{ending.lower()}" if dot else ""
+    stem, extension = name.rpartition(".")[0], _extension(name)
     right, _ = _FORMATS[picture_type]
     if extension in right:
         return name
