@@ -52,7 +52,7 @@ _REMEDIES = {  # by primary result code (https://www.sqlite.org/rescode.html)
     **dict.fromkeys((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB), f" To repair it, {REMEDY}."),
     **dict.fromkeys(
         (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM),
-        " Set PIXDEPOT_DATA_DIR (or --data) to a directory that this user may write to.",
+        " Set PIXDEPOT_DATA_DIR (or --data) to a directory that this user can write to.",
     ),
 }
 

@@ -192,7 +192,7 @@ async def test_a_file_in_another_field_is_told_which_is_expected(api: ApiClient,
     )
     assert_refused(answer, 400, "invalid_request")
     assert answer.json["errors"].keys() == {"_unknown", "file"}
-    assert "field named file" in answer.json["errors"]["file"][0]
+    assert "form field `file`" in answer.json["errors"]["file"][0]
 
 
 async def test_a_file_without_a_filename_in_another_field_is_told_the_fields(api: ApiClient) -> None:

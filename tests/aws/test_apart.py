@@ -96,9 +96,9 @@ async def tables(emulator: Emulator) -> list[str]:
 @pytest.mark.parametrize(
     ("variables", "told"),
     [
-        ({"PIXDEPOT_STORAGE": "s3"}, "Functions on Lambda keep no files"),
-        ({"PIXDEPOT_BACKEND": "aws", "PIXDEPOT_DATABASE": "sqlite"}, "Functions on Lambda keep no files"),
-        ({"PIXDEPOT_BACKEND": "aws", "PIXDEPOT_S3_ENDPOINT_URL": "https://s3.example"}, "their own account"),
+        ({"PIXDEPOT_STORAGE": "s3"}, "Functions on Lambda cannot store files"),
+        ({"PIXDEPOT_BACKEND": "aws", "PIXDEPOT_DATABASE": "sqlite"}, "Functions on Lambda cannot store files"),
+        ({"PIXDEPOT_BACKEND": "aws", "PIXDEPOT_S3_ENDPOINT_URL": "https://s3.example"}, "the same account"),
     ],
 )
 async def test_functions_that_could_not_reach_their_data_are_refused(

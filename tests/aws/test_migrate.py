@@ -196,7 +196,7 @@ async def ids(place: Path | Account, filters: str) -> list[str]:
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        (["--to", "aws", "--data", "nowhere"], 1, "nowhere is no data directory of Pixdepot"),
+        (["--to", "aws", "--data", "nowhere"], 1, "nowhere is not a data directory of Pixdepot"),
         (["--to", "mars"], 2, "Invalid value for '--to'"),
         ([], 2, "Missing option '--to'"),
     ],

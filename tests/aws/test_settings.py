@@ -32,7 +32,7 @@ async def test_what_the_sdk_cannot_do_with_is_told(account: Account, variables: 
     [
         ({"bucket": "My_Pictures"}, "is not an S3 bucket name"),
         ({"bucket": "arn:aws:s3:us-east-1:123456789012:accesspoint/mine"}, "must be a plain bucket"),
-        ({"s3_public_endpoint_url": "https://s3.example/?x=1"}, "An S3 endpoint is a URL such as"),
+        ({"s3_public_endpoint_url": "https://s3.example/?x=1"}, "The S3 endpoint must be a URL such as"),
     ],
 )
 async def test_what_links_cannot_be_signed_for_is_told(

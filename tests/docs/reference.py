@@ -41,8 +41,9 @@ _ERRORS = """
 ## Errors
 
 An error is a document of the type `application/problem+json` (RFC 9457). Write programs against its `code`, which
-never changes. Its `title` and `detail` are for people. `errors` has the messages for each invalid field. If a
-response has a `Retry-After` header, wait that many seconds before you retry.
+never changes; [Troubleshooting](troubleshooting.md) has a remedy for each. Its `title` and `detail` are for people.
+`errors` has the messages for each invalid field. If a response has a `Retry-After` header, wait that many seconds
+before you retry.
 
 """
 _CODES = "| status | code | when |\n| --- | --- | --- |\n"

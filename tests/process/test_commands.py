@@ -53,10 +53,10 @@ async def test_the_help_of_serve_tells_every_setting(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("setting", "value", "told"),
     [
-        ("PIXDEPOT_MAX_PIXELS", "abc", "PIXDEPOT_MAX_PIXELS takes a whole number"),
+        ("PIXDEPOT_MAX_PIXELS", "abc", "PIXDEPOT_MAX_PIXELS must be a whole number"),
         ("PIXDEPOT_TYPO", "1", "PIXDEPOT_TYPO is not a setting"),
         ("PIXDEPOT_MAX_PIXEL", "1", "Did you mean PIXDEPOT_MAX_PIXELS?"),
-        ("PIXDEPOT_PUBLIC_URL", "https://", "PIXDEPOT_PUBLIC_URL takes an http:// or https:// URL with a host"),
+        ("PIXDEPOT_PUBLIC_URL", "https://", "PIXDEPOT_PUBLIC_URL must be an http:// or https:// URL with a host"),
         ("PIXDEPOT_PUBLIC_URL", "https://host/?a=b", "PIXDEPOT_PUBLIC_URL must be a URL without a query"),
     ],
 )
@@ -87,7 +87,7 @@ async def test_a_directory_that_cannot_be_used_is_told_in_a_line(tmp_path: Path,
     missing = await run(PIXDEPOT, "sweep", directory=tmp_path, PIXDEPOT_DATA_DIR=value)
     assert missing.code not in {0, None}
     assert missing.error.count("\n") == 1
-    assert f"{value} is no data directory of Pixdepot" in missing.error
+    assert f"{value} is not a data directory of Pixdepot" in missing.error
 
 
 @pytest.mark.parametrize("port", ["99999", "65536", "-1"])
@@ -249,7 +249,7 @@ async def test_a_lost_database_is_no_new_depot(tmp_path: Path, command: str) -> 
     refused = await run(PIXDEPOT, *command.split(), directory=tmp_path, PIXDEPOT_DATA_DIR="data")
     assert (refused.code, refused.out) == (1, "")
     (told,) = refused.error.splitlines()
-    assert "the database knows none of them" in told
+    assert "the database has no record of them" in told
     assert "PIXDEPOT_DATA_DIR" in told
     assert "`pixdepot recover`" in told
     assert sorted((tmp_path / "data" / "objects").rglob("*")) == objects

@@ -181,7 +181,7 @@ class TestChildren:
                 await started.until_answers("http://127.0.0.1:1/")
 
     async def test_child_that_never_answers(self, tmp_path: Path) -> None:
-        with pytest.raises(ServerFailed, match="did not answer"):
+        with pytest.raises(ServerFailed, match="did not respond"):
             async with child(tmp_path, "import time; time.sleep(60)") as started:
                 await started.until_answers("http://127.0.0.1:1/", within=0.2)
 
