@@ -250,7 +250,7 @@ async def test_files_beside_dynamodb_are_looked_after_as_well(emulator: Emulator
     async with new_account(emulator, storage="local", data_dir=tmp_path / "data") as account:
         variables = {**sdk(account), **account.settings.environment()}
         missing = await run(PIXDEPOT, "sweep", directory=tmp_path, **variables)
-        assert "since it has no objects" in missing.error
+        assert "because it has no objects" in missing.error
         async with serving(tmp_path, **variables) as server:
             assert f"the table {account.settings.table}" in server.greeting
             await server.api.uploaded(picture(), user_id="ada")

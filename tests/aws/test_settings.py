@@ -15,8 +15,8 @@ from tests.aws.stand_in import Account
     ("variables", "told"),
     [
         ({"AWS_DEFAULT_REGION": ""}, "^No AWS Region is set: set AWS_REGION, "),
-        ({"AWS_PROFILE": "nobody"}, "SDK says: The config profile"),
-        ({"AWS_ENDPOINT_URL": "nowhere"}, "SDK says: Invalid endpoint: nowhere"),
+        ({"AWS_PROFILE": "nobody"}, "AWS SDK reports: The config profile"),
+        ({"AWS_ENDPOINT_URL": "nowhere"}, "AWS SDK reports: Invalid endpoint: nowhere"),
     ],
 )
 async def test_what_the_sdk_cannot_do_with_is_told(account: Account, variables: dict[str, str], told: str) -> None:

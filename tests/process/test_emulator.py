@@ -56,7 +56,7 @@ async def test_a_port_that_is_taken_is_told_in_a_line(on_lambda: Server, tmp_pat
     taken = str(on_lambda.port)
     finished = await run(PIXDEPOT, "emulator", "--port", taken, "--data", "data", directory=tmp_path)
     assert finished.code == 1
-    assert re.search(rf"^Error: Port {taken} of 127.0.0.1 is taken", finished.error, re.MULTILINE)
+    assert re.search(rf"^Error: Port {taken} of 127.0.0.1 is in use", finished.error, re.MULTILINE)
 
 
 # ---------------------------------------------------------------- from another shell

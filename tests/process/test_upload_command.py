@@ -117,7 +117,7 @@ async def test_one_that_fails_stops_nothing_and_is_told_of(server: Server, pixde
     failed = {each["path"]: each["error"] for each in documents(finished) if each["outcome"] == "failed"}
     assert failed["missing.jpg"] == failed["nothing/*.jpg"] == "No such file or directory"
     assert "422 invalid_image" in failed["in/cut.jpg"]
-    assert "no JPEG" in failed["notes.txt"]
+    assert "not a JPEG" in failed["notes.txt"]
     assert len(await images(server, pixdepot.user)) == len(whole)
 
 

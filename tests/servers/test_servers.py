@@ -128,7 +128,7 @@ class TestEmulator:
     async def test_taken_port_is_an_error(self, emulator: Emulator, tmp_path: Path) -> None:
         port = URL(emulator.endpoint_url).port
         assert port is not None
-        with pytest.raises(ServerFailed, match=f"Port {port} .* is taken"):
+        with pytest.raises(ServerFailed, match=f"Port {port} .* is in use"):
             async with running_emulator(tmp_path, port):
                 pass
 

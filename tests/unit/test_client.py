@@ -129,7 +129,7 @@ async def test_a_client_works_only_while_it_is_open() -> None:
 
 async def test_what_is_said_of_a_picture_is_said_in_one_place() -> None:
     async with pixdepot.Client() as client:
-        with pytest.raises(TypeError, match="by itself"):
+        with pytest.raises(TypeError, match="pass no others with it"):
             await client.upload(pixdepot.NewImage("a.jpg"), title="Other")  # type: ignore[call-overload]
         with pytest.raises(TypeError, match="colour"):
             await client.upload("a.jpg", colour="red")  # type: ignore[call-overload]

@@ -169,7 +169,7 @@ def test_its_token_is_not_shown_with_the_settings() -> None:
     settings = Settings.from_env({"PIXDEPOT_METRICS_TOKEN": TOKEN})
     assert settings.metrics_token == TOKEN
     assert TOKEN not in repr(settings)
-    with pytest.raises(SettingsError, match=r"PIXDEPOT_METRICS_TOKEN takes .*"):
+    with pytest.raises(SettingsError, match=r"PIXDEPOT_METRICS_TOKEN must be .*"):
         Settings.from_env({"PIXDEPOT_METRICS_TOKEN": "too short"})
 
 
