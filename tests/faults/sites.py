@@ -1,13 +1,16 @@
 """Services to break: each with a backend of its own, and with what looks behind it a day later."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from bootstrap.emulator import Emulator
 from service.domain import model
+from service.domain.errors import Unavailable
 from service.domain.model import Image
 from service.operations.depot import Depot
 from service.runtime import Runtime, open_service
@@ -16,6 +19,10 @@ from tests.api.client import ApiClient
 from tests.api.conftest import served
 from tests.aws.stand_in import Account, new_account, opened_in, sdk_environment
 from tests.servers.proxy import Proxy, proxied
+
+T = TypeVar("T")
+
+_TRIES = 4
 
 
 def tomorrow() -> datetime:
@@ -72,7 +79,8 @@ async def left_over(later: Runtime) -> list[str]:
     wrong = [f"3: sweep failed at {swept.failed}"] if swept.failed else []
     strays = await _objects(depot) - await _kept(depot)
     wrong += [f"3: {key} is left after a sweep" for key in sorted(strays)]
-    first, second = await later.reconciler.reconcile(), await later.reconciler.reconcile(dry_run=True)
+    first = await _patiently(later.reconciler.reconcile)
+    second = await _patiently(partial(later.reconciler.reconcile, dry_run=True))
     if first.lists.missing:
         wrong.append(f"2: {first.lists.missing} rows of lists were missing")
     if second.orphans or second.lists.missing or second.lists.stale:
@@ -81,6 +89,16 @@ async def left_over(later: Runtime) -> list[str]:
         wrong.append("3: something is still due after a sweep")
     wrong += [f"1: {key} is gone" for key in sorted(await _kept(depot) - await _objects(depot))]
     return wrong
+
+
+async def _patiently(work: Callable[[], Awaitable[T]]) -> T:
+    """Return what the work returns, also where an emulator that is busy does not answer some of its calls."""
+    for _ in range(_TRIES):
+        try:
+            return await work()
+        except Unavailable:
+            continue
+    return await work()
 
 
 async def _kept(depot: Depot) -> set[str]:
