@@ -28,7 +28,7 @@ from .domain.errors import (
 logger = logging.getLogger(__name__)
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_NAME = {"Server": "pixdepot"}  # in the place of aiohttp's own, which tells versions
+_NAME = {"Server": "pixdepot"}  # replaces the header of aiohttp, which names versions
 _MOST_TARGET, _MOST_FIELD = 8190, 8192  # bytes
 _MOST_LINE = 64 * 1024  # bytes: what is longer is not read, and what is as long can be told why it is refused
 _MOST_SEEN = 2 * _MOST_LINE  # bytes of a head that are kept for the case that it cannot be read

@@ -29,7 +29,7 @@ class Recent:
         await asyncio.shield(self._task)
 
     def expire(self) -> None:
-        """Make the check again for whoever asks next, because something has happened since."""
+        """Discard the last good result, so that the next call checks again."""
         self._good_until = 0.0
 
     def _ended(self, task: asyncio.Task[None]) -> None:
